@@ -1,0 +1,42 @@
+# `make` alone lists what there is. Set-up is part of every target that needs it and costs nothing the second time.
+
+PORT ?= 8080
+BIN := .venv/bin
+
+.PHONY: help setup setup-python serve test lint format bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+setup: ## install everything into .venv, and the system packages that are missing
+	@scripts/setup
+
+setup-python:
+	@scripts/setup python
+
+serve: setup-python ## start the service with demo data on 127.0.0.1 (PORT=8080)
+	@mkdir -p var
+	$(BIN)/tallystick serve --demo --host 127.0.0.1 --port $(PORT) --database var/demo.db
+
+test: setup lint ## run the linters and every test
+	$(BIN)/pytest
+
+lint: setup-python ## run ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: setup-python ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup-python ## measure, and write the figures to bench/results/
+	$(BIN)/python -m bench
+
+lock: setup-python ## write the lock files anew (UPGRADE=1: with the newest versions)
+	scripts/lock $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what set-up and the tools made; the demo's data in var/ stays
+	rm -rf .venv tests/e2e/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
