@@ -1,0 +1,188 @@
+"""What can be asked of an account, and what it answers.
+
+Commands carry facts that were checked for form already; whether they may happen is for `decide`.
+Amounts are micro-credits, instants microseconds since 1970 (UTC).
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tallystick.domain.entries import canonical_json
+from tallystick.domain.errors import Refusal
+from tallystick.domain.grants import DEFAULT_PRIORITY, GrantKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tallystick.domain.entries import Entry
+    from tallystick.domain.grants import Grant
+    from tallystick.domain.periods import Schedule
+    from tallystick.domain.plans import Overage, Plan, Rollover
+
+DAY: Final = 86_400_000_000
+EARLIEST: Final = 946_684_800_000_000
+"""2000-01-01T00:00:00Z: no instant that a caller names lies before it."""
+
+
+class AccountStatus(enum.StrEnum):
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    CLOSED = "closed"
+
+
+class BookUsage(NamedTuple):
+    """Usage that happened (`overdraw`) or is asked for (otherwise: covered in full, or refused).
+
+    `content` comes from `usage_content` over the same fields.
+    """
+
+    event_id: str
+    credits: int
+    meter: str | None
+    occurred_at: int | None
+    dimensions: Mapping[str, str] | None
+    overdraw: bool
+    teamspace_id: str
+    api_key_id: str | None
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateGrant:
+    amount: int
+    kind: GrantKind
+    priority: int = DEFAULT_PRIORITY
+    effective_at: int | None = None
+    expires_at: int | None = None
+    reference: str | None = None
+
+    def content(self) -> dict[str, object]:
+        """What makes a repeated `reference` the same grant."""
+        return {
+            "amount": self.amount,
+            "effective_at": self.effective_at,
+            "expires_at": self.expires_at,
+            "kind": str(self.kind),
+            "priority": self.priority,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoidGrant:
+    """Takes back `credits` of a grant, or, where None, all that is left, for good."""
+
+    grant_id: str
+    credits: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePlan:
+    """New terms; None leaves a term as it is."""
+
+    allowance: int | None = None
+    schedule: Schedule | None = None
+    rollover: Rollover | None = None
+    overage: Overage | None = None
+    apply_now: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetStatus:
+    """Suspends, resumes or closes an organization."""
+
+    status: AccountStatus
+
+
+Command = BookUsage | CreateGrant | VoidGrant | ChangePlan | SetStatus
+
+
+class Booked(NamedTuple):
+    """A receipt: the entry, and whether it had been written before."""
+
+    entry: Entry
+    duplicate: bool = False
+
+
+class Issued(NamedTuple):
+    """The grant as it was when this was decided, and whether it had been issued before."""
+
+    grant: Grant
+    duplicate: bool = False
+
+
+class Voided(NamedTuple):
+    """The grant afterwards, and what was taken back of it."""
+
+    grant: Grant
+    credits: int
+
+
+class Changed(NamedTuple):
+    """The terms as they were last set, and when the last of them takes effect (None: has)."""
+
+    plan: Plan
+    takes_effect_at: int | None
+    status: AccountStatus
+
+
+Outcome = Booked | Issued | Voided | Changed | Refusal
+
+
+class Earlier(NamedTuple):
+    """What the ledger knows of the ids that a command names."""
+
+    entry: Entry | None = None
+    """The usage entry with the command's event id, or the issue with its reference."""
+    grant: Grant | None = None
+    """The grant that the command or `entry` names."""
+
+
+NOTHING_EARLIER: Final = Earlier()
+
+
+def usage_content(
+    *,
+    credits_used: int,
+    meter: str | None,
+    occurred_at: int | None,
+    dimensions: Mapping[str, str] | None,
+    overdraw: bool,
+    teamspace_id: str,
+) -> bytes:
+    """The digest by which a repeated event is told from a changed one (rule 8).
+
+    Defaults count as named; no timestamp differs from any timestamp.
+    """
+    digest = hashlib.sha256(
+        b"%d|%d|%d|" % (credits_used, -1 if occurred_at is None else occurred_at, overdraw)
+    )
+    for text in (teamspace_id, meter):
+        _add(digest, text)
+    for name in sorted(dimensions or ()):
+        _add(digest, name)
+        _add(digest, dimensions[name] if dimensions else None)
+    return digest.digest()
+
+
+def _add(digest: hashlib._Hash, text: str | None) -> None:
+    encoded = b"" if text is None else text.encode()
+    digest.update(b"%d:" % (-1 if text is None else len(encoded)))
+    digest.update(encoded)
+
+
+def grant_content(command: CreateGrant) -> bytes:
+    """The digest by which a repeated grant reference is told from a changed one."""
+    return hashlib.sha256(canonical_json(command.content()).encode()).digest()
+
+
+def is_too_early(instant: int) -> bool:
+    return instant < EARLIEST
+
+
+def is_too_late(occurred_at: int, now: int) -> bool:
+    """Whether usage is dated further ahead than clocks may differ."""
+    return occurred_at > now + DAY

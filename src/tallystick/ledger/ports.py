@@ -1,0 +1,265 @@
+"""What the ledger needs of storage, in its own words. Adapters implement it; rules stay out of it.
+
+A *lane* carries one transaction at a time: `load` begins it, locks the accounts that a batch wants
+and reads what its commands name; `append` writes what was decided and commits; `abandon` gives it
+up. Readers never lock and never write.
+
+Failures, and what they mean for the caller:
+
+    StoreError
+    ├── StatementRejected    one statement failed, the transaction was undone: replay one by one
+    ├── StoreUnavailable     nothing was written; a later try may succeed
+    └── OutcomeUnknown       the commit may or may not have happened: the same ids find out
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Collection, Sequence
+
+    from tallystick.domain.account import Account
+    from tallystick.domain.commands import Earlier
+    from tallystick.domain.directory import ApiKey, Organization, Secret, Teamspace
+    from tallystick.domain.entries import Entry, EntryKind, Sealed
+    from tallystick.domain.grants import Grant
+    from tallystick.domain.usage import RollupKey
+
+
+class StoreError(Exception):
+    """Root of what storage raises; the message is for operators, not for callers."""
+
+
+class StatementRejected(StoreError):
+    """A statement failed and the transaction was undone."""
+
+
+class StoreUnavailable(StoreError):
+    """Storage cannot be reached or written now; nothing was changed."""
+
+
+class OutcomeUnknown(StoreError):
+    """Storage broke off while committing."""
+
+
+class ReplayKey(NamedTuple):
+    """Whose `Idempotency-Key` for which operation (`api_key_id` is empty for the local operator)."""
+
+    api_key_id: str
+    operation: str
+    key: str
+
+
+class Replay(NamedTuple):
+    """The answer to a request with an `Idempotency-Key`, secrets left out."""
+
+    key: ReplayKey
+    organization_id: str
+    request_digest: bytes
+    status: int
+    body: bytes
+    created_at: int
+
+
+class UsageRow(NamedTuple):
+    """What a usage event says beyond its entry; `dimensions` is canonical JSON."""
+
+    organization_id: str
+    event_id: str
+    sequence: int
+    dimensions: str | None
+    overdraw: bool
+
+
+class PeriodRow(NamedTuple):
+    """A billing period that has started; `sequence` is that of its first entry."""
+
+    organization_id: str
+    index: int
+    start: int
+    end: int
+    timezone: str
+    allowance: int
+    sequence: int
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What the commands of a batch name: accounts to lock, rows to read."""
+
+    organizations: set[str] = field(default_factory=set)
+    events: set[tuple[str, str]] = field(default_factory=set)
+    references: set[tuple[str, str]] = field(default_factory=set)
+    grants: set[tuple[str, str]] = field(default_factory=set)
+    external_ids: set[str] = field(default_factory=set)
+    teamspaces: set[tuple[str, str]] = field(default_factory=set)
+    keys: set[tuple[str | None, str]] = field(default_factory=set)
+    secrets_of: set[tuple[str | None, str]] = field(default_factory=set)
+    """Keys whose secrets are wanted."""
+    secrets: set[bytes] = field(default_factory=set)
+    """Digests that must not be in use yet."""
+    replays: set[ReplayKey] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What was found, as of now: absent keys mean absent rows.
+
+    `now` is the ledger's clock, read after the locks were taken.
+    """
+
+    now: int
+    accounts: dict[str, Account] = field(default_factory=dict)
+    organizations: dict[str, Organization] = field(default_factory=dict)
+    events: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    references: dict[tuple[str, str], Earlier] = field(default_factory=dict)
+    grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
+    by_external_id: dict[str, str] = field(default_factory=dict)
+    """Organization ids; the organizations themselves and their accounts are loaded too."""
+    teamspaces: dict[tuple[str, str], Teamspace] = field(default_factory=dict)
+    keys: dict[tuple[str | None, str], ApiKey] = field(default_factory=dict)
+    secrets_of: dict[tuple[str | None, str], tuple[Secret, ...]] = field(default_factory=dict)
+    secrets: dict[bytes, Secret] = field(default_factory=dict)
+    replays: dict[ReplayKey, Replay] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a batch writes, in one transaction. Rows replace rows with the same key."""
+
+    accounts: list[Account] = field(default_factory=list)
+    grants: list[tuple[str, Grant]] = field(default_factory=list)
+    entries: list[Sealed] = field(default_factory=list)
+    usage: list[UsageRow] = field(default_factory=list)
+    periods: list[PeriodRow] = field(default_factory=list)
+    rollups: dict[RollupKey, tuple[int, int]] = field(default_factory=dict)
+    """Micro-credits and events to add."""
+    organizations: dict[str, Organization] = field(default_factory=dict)
+    teamspaces: dict[tuple[str, str], Teamspace] = field(default_factory=dict)
+    keys: dict[tuple[str | None, str], ApiKey] = field(default_factory=dict)
+    secrets: dict[bytes, Secret] = field(default_factory=dict)
+    dropped_secrets: set[bytes] = field(default_factory=set)
+    replays: dict[ReplayKey, Replay] = field(default_factory=dict)
+    keys_used: dict[tuple[str | None, str], int] = field(default_factory=dict)
+    """When keys were last used."""
+    forget_replays_before: int | None = None
+
+    def is_empty(self) -> bool:
+        return not any(getattr(self, name) for name in self.__slots__)
+
+
+class Lane(Protocol):
+    """One connection, one transaction at a time."""
+
+    async def load(self, wanted: Wanted) -> Snapshot: ...
+
+    async def append(self, changes: Changes) -> None:
+        """Writes and commits; returns when the changes are durable."""
+        ...
+
+    async def abandon(self) -> None: ...
+
+
+class Page(NamedTuple):
+    """Which part of a list: `limit` objects after or before the one with that id."""
+
+    limit: int
+    after: str | None = None
+    before: str | None = None
+    ascending: bool = False
+
+
+class EntryFilter(NamedTuple):
+    """Conditions that entries meet, all of them; `start` and `end` are half-open on `booked_at`."""
+
+    kind: EntryKind | None = None
+    event_id: str | None = None
+    grant_id: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class BalanceRow(NamedTuple):
+    """The balance as of the last entry, valid until `next_due_at` (micro-credits)."""
+
+    remaining: int
+    consumed: int
+    overage: int
+    next_due_at: int
+
+
+class Credential(NamedTuple):
+    """What a secret's digest stands for; an operator's has no organization and no teamspace."""
+
+    secret: Secret
+    key: ApiKey
+    organization: Organization | None
+    teamspace: Teamspace | None
+
+
+class UnknownCursor(LookupError):
+    """`after` or `before` names no object of the list."""
+
+
+class Reader(Protocol):
+    """Committed, durable state. Lists come in the order travelled, one object more than the limit
+    where there are more."""
+
+    def balance(self, organization_id: str) -> BalanceRow | None | Awaitable[BalanceRow | None]:
+        """The hot read: a value where it is at hand, an awaitable where it is not."""
+        ...
+
+    def credential(self, digest: bytes) -> Credential | None | Awaitable[Credential | None]:
+        """What an API key's digest stands for, valid or not."""
+        ...
+
+    async def account(self, organization_id: str) -> Account | None: ...
+
+    async def organization(self, organization_id: str) -> Organization | None: ...
+
+    async def organizations(self, page: Page) -> Sequence[Organization]: ...
+
+    async def teamspace(self, organization_id: str, teamspace_id: str) -> Teamspace | None: ...
+
+    async def teamspaces(self, organization_id: str, page: Page) -> Sequence[Teamspace]: ...
+
+    async def key(self, organization_id: str | None, key_id: str) -> ApiKey | None: ...
+
+    async def keys(self, organization_id: str | None, page: Page) -> Sequence[ApiKey]: ...
+
+    async def grants(self, organization_id: str, page: Page) -> Sequence[Grant]:
+        """Newest issue first, as they were last written (see `ledger.reads` for now)."""
+        ...
+
+    async def entries(
+        self, organization_id: str, page: Page, where: EntryFilter
+    ) -> Sequence[Sealed]: ...
+
+    async def periods(self, organization_id: str) -> Sequence[PeriodRow]:
+        """All that have started, oldest first."""
+        ...
+
+    async def consumed_between(self, organization_id: str, start: int, end: int) -> int:
+        """Micro-credits in the roll-ups whose bucket starts in [start, end)."""
+        ...
+
+    async def due(self, now: int, limit: int) -> Collection[str]:
+        """Organizations whose account has something due, longest due first."""
+        ...
+
+
+class Store(Protocol):
+    """A ledger's storage: its lanes, one reader, and how to let go of it."""
+
+    reader: Reader
+
+    @property
+    def lanes(self) -> Sequence[Lane]: ...
+
+    async def check(self) -> None:
+        """Raises StoreUnavailable where the store could not serve right now."""
+        ...
+
+    async def close(self) -> None: ...
