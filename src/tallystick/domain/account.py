@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from bisect import insort
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tallystick.domain.commands import AccountStatus
 from tallystick.domain.credits import MAX_SUM
 from tallystick.domain.entries import GENESIS, Entry, EntryKind, canonical_json
-from tallystick.domain.grants import Grant, GrantKind, GrantStatus, burn_key
+from tallystick.domain.grants import DEFAULT_PRIORITY, Grant, GrantKind, GrantStatus, burn_key
 from tallystick.domain.ids import derive_id
 
 if TYPE_CHECKING:
@@ -92,36 +92,40 @@ class Account:
         elif grant.status is GrantStatus.ACTIVE and grant.remaining:
             insort(self.burning, grant, key=burn_key)
 
-    def entry(self, kind: EntryKind, at: int, credits_moved: int = 0, **subject: Any) -> Entry:
-        """The next entry, with the balances as they are now."""
+    def entry(
+        self,
+        kind: EntryKind,
+        at: int,
+        credits_moved: int = 0,
+        *,
+        grant_id: str | None = None,
+        detail: str | None = None,
+        content: bytes | None = None,
+    ) -> Entry:
+        """The next entry about a grant or the account, with the balances as they are now."""
         self.sequence += 1
         self.advanced_to = at
-        columns: dict[str, Any] = dict.fromkeys(_SUBJECT) | {"drawn": ()} | subject
         return Entry(
             organization_id=self.organization_id,
             sequence=self.sequence,
             kind=kind,
             credits=credits_moved,
+            drawn=(),
+            grant_id=grant_id,
+            event_id=None,
+            hold_id=None,
+            teamspace_id=None,
+            api_key_id=None,
+            meter=None,
+            occurred_at=None,
             booked_at=at,
             remaining_after=self.remaining,
             consumed_after=self.consumed,
             overage_after=self.overage,
             held_after=self.held,
-            **columns,
+            detail=detail,
+            content=content,
         )
-
-
-_SUBJECT = (
-    "grant_id",
-    "event_id",
-    "hold_id",
-    "teamspace_id",
-    "api_key_id",
-    "meter",
-    "occurred_at",
-    "detail",
-    "content",
-)
 
 
 def open_account(organization_id: str, plan: Plan, now: int) -> tuple[Account, list[Entry]]:
@@ -202,9 +206,7 @@ def _roll_over(account: Account, unspent: int, at: int, entries: list[Entry]) ->
     )
 
 
-def _start_period(
-    account: Account, at: int, bounds: tuple[int, int], entries: list[Entry]
-) -> None:
+def _start_period(account: Account, at: int, bounds: tuple[int, int], entries: list[Entry]) -> None:
     account.period_index += 1
     account.period_start, account.period_end = bounds
     account.consumed = account.overage = 0
@@ -260,8 +262,9 @@ def issue_grant(
     amount: int,
     effective_at: int,
     expires_at: int | None,
+    priority: int = DEFAULT_PRIORITY,
+    reference: str | None = None,
     content: bytes | None = None,
-    **terms: Any,
 ) -> Entry:
     """Adds a grant to the account: at once, or waiting where it takes effect later."""
     sequence = account.sequence + 1
@@ -271,12 +274,13 @@ def issue_grant(
         kind=kind,
         amount=amount,
         remaining=amount,
+        priority=priority,
         effective_at=effective_at,
         expires_at=expires_at,
         status=GrantStatus.PENDING if is_pending else GrantStatus.ACTIVE,
         issued=sequence,
+        reference=reference,
         created_at=at,
-        **terms,
     )
     account.add_loaded(grant)
     if is_pending:
@@ -305,5 +309,3 @@ def _issue_detail(grant: Grant) -> str:
             "reference": grant.reference,
         }
     )
-
-

@@ -14,10 +14,10 @@ from tallystick.domain.account import fall_due_no_later, issue_allowance, issue_
 from tallystick.domain.commands import (
     NOTHING_EARLIER,
     AccountStatus,
-    BookUsage,
     Booked,
-    ChangePlan,
+    BookUsage,
     Changed,
+    ChangePlan,
     Command,
     CreateGrant,
     Earlier,
@@ -202,13 +202,7 @@ def _change_plan(account: Account, command: ChangePlan, now: int) -> Decision:
     if account.status is AccountStatus.CLOSED:
         return _not_active(account), []
     before = account.next_plan or account.plan
-    terms = {
-        "allowance": command.allowance,
-        "schedule": command.schedule,
-        "rollover": command.rollover,
-        "overage": command.overage,
-    }
-    after = replace(before, **{name: term for name, term in terms.items() if term is not None})
+    after = _changed_plan(before, command)
     difference = _allowance_difference(account, after) if command.apply_now else 0
     if difference > account.room:
         return Refusal(reason=Reason.SUM_LIMIT, figures={"room": account.room}), []
@@ -225,6 +219,16 @@ def _change_plan(account: Account, command: ChangePlan, now: int) -> Decision:
     if difference:
         entries.append(_change_allowance(account, difference, now))
     return changed(account), entries
+
+
+def _changed_plan(plan: Plan, command: ChangePlan) -> Plan:
+    return replace(
+        plan,
+        allowance=plan.allowance if command.allowance is None else command.allowance,
+        schedule=command.schedule or plan.schedule,
+        rollover=command.rollover or plan.rollover,
+        overage=command.overage or plan.overage,
+    )
 
 
 def _allowance_difference(account: Account, plan: Plan) -> int:

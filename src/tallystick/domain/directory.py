@@ -40,7 +40,7 @@ class CloudProvider(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organization:
-    """`content` is the digest of what created it: it tells a repeated `external_id` from a clash."""
+    """`content` is the digest of what created it: it tells a repeat from a clash."""
 
     id: str
     name: str

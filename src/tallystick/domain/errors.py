@@ -50,7 +50,7 @@ class Reason(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A command that changed nothing, and the figures that decided it (credits in micro-credits)."""
+    """A command that changed nothing, and the figures that decided it (micro-credits)."""
 
     reason: Reason
     figures: Mapping[str, int] = field(default_factory=dict)

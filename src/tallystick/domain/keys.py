@@ -16,7 +16,7 @@ from typing import Final
 
 PREFIX: Final = "tsk"
 ENTROPY_BYTES: Final = 40
-"""Random bytes that `make_secret` needs: 62**44 lies below 2**263, the rest keeps the bias small."""
+"""Random bytes that `make_secret` needs: 62**44 lies below 2**263, the rest is against bias."""
 
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PUBLIC, _PRIVATE, _CHECK = 12, 32, 6

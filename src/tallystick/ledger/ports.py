@@ -45,7 +45,7 @@ class OutcomeUnknown(StoreError):
 
 
 class ReplayKey(NamedTuple):
-    """Whose `Idempotency-Key` for which operation (`api_key_id` is empty for the local operator)."""
+    """Whose `Idempotency-Key` for which operation (`api_key_id` is empty for the local one)."""
 
     api_key_id: str
     operation: str
@@ -73,7 +73,8 @@ class UsageRow(NamedTuple):
     overdraw: bool
 
 
-class PeriodRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PeriodRow:
     """A billing period that has started; `sequence` is that of its first entry."""
 
     organization_id: str
@@ -207,11 +208,11 @@ class Reader(Protocol):
     """Committed, durable state. Lists come in the order travelled, one object more than the limit
     where there are more."""
 
-    def balance(self, organization_id: str) -> BalanceRow | None | Awaitable[BalanceRow | None]:
+    def balance(self, organization_id: str) -> BalanceRow | Awaitable[BalanceRow | None] | None:
         """The hot read: a value where it is at hand, an awaitable where it is not."""
         ...
 
-    def credential(self, digest: bytes) -> Credential | None | Awaitable[Credential | None]:
+    def credential(self, digest: bytes) -> Credential | Awaitable[Credential | None] | None:
         """What an API key's digest stands for, valid or not."""
         ...
 

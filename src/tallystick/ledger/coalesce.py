@@ -1,0 +1,118 @@
+"""Coalesced I/O: what arrives while a round trip is under way shares the next one.
+
+Theory of operation. Items wait in a queue. While nothing is under way, the first item starts a
+flight at the end of the present turn of the event loop, so whatever else arrives in that turn
+shares it. While one is under way, items gather; when it lands, the next takes all of them, up to a
+weight. Nobody waits for a timer: alone, an item pays one round trip; in a crowd, the crowd does.
+
+A flight that fails as a whole is flown again one item at a time, so that one bad item harms nobody
+else, unless its error says that trying again is pointless (`is_final`). Items keep their order.
+
+Each flight is a task; its outcome, of whatever kind, reaches the items' futures. A caller that has
+gone away leaves a cancelled future behind, which is skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Overloaded(RuntimeError):
+    """More is waiting than may wait; nothing was done."""
+
+
+class Coalescer(Generic[Item, Result]):
+    """Shares round trips between the items of one event loop."""
+
+    def __init__(
+        self,
+        fly: Callable[[Sequence[Item]], Coroutine[None, None, Sequence[Result]]],
+        *,
+        weigh: Callable[[Item], int] = lambda _: 1,
+        max_weight: int = 256,
+        max_waiting: int = 100_000,
+        is_final: Callable[[BaseException], bool] = lambda _: False,
+    ) -> None:
+        """`fly` answers each item in order; a heavier item than `max_weight` flies alone."""
+        self._fly = fly
+        self._weigh = weigh
+        self._max_weight = max_weight
+        self._max_waiting = max_waiting
+        self._is_final = is_final
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._alone: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._flight: asyncio.Task[Sequence[Result]] | None = None
+
+    def submit(self, item: Item) -> asyncio.Future[Result]:
+        """Queues `item`; raises Overloaded where too many wait."""
+        if len(self._waiting) >= self._max_waiting:
+            raise Overloaded(f"{self._max_waiting} requests are waiting already")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((item, future))
+        if self._flight is None:
+            self._start(loop)
+        return future
+
+    async def drained(self) -> None:
+        """Returns when nothing waits and nothing is under way."""
+        while self._flight is not None:
+            await asyncio.wait([self._flight])
+            # The landing runs in a callback of the same turn: let it come first.
+            await asyncio.sleep(0)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._flight = loop.create_task(self._take_off(batch))
+        self._flight.add_done_callback(lambda flight: self._land(flight, batch))
+
+    async def _take_off(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> Sequence[Result]:
+        self._board(batch)
+        return await self._fly([item for item, _ in batch])
+
+    def _board(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        if self._alone:
+            batch.append(self._alone.popleft())
+            return
+        weight = 0
+        while self._waiting:
+            weight += self._weigh(self._waiting[0][0])
+            if batch and weight > self._max_weight:
+                break
+            batch.append(self._waiting.popleft())
+
+    def _land(
+        self,
+        flight: asyncio.Task[Sequence[Result]],
+        batch: list[tuple[Item, asyncio.Future[Result]]],
+    ) -> None:
+        self._flight = None
+        error = asyncio.CancelledError() if flight.cancelled() else flight.exception()
+        if error is None:
+            for (_, future), result in zip(batch, flight.result(), strict=True):
+                if not future.done():
+                    future.set_result(result)
+        elif len(batch) > 1 and not self._is_final(error):
+            self._alone.extend(batch)
+        else:
+            for _, future in batch:
+                _fail(future, error)
+        if self._alone or self._waiting:
+            self._start(flight.get_loop())
+
+
+def _fail(future: asyncio.Future[Result], error: BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(error, asyncio.CancelledError):
+        future.cancel()
+    else:
+        future.set_exception(error)

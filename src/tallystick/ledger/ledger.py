@@ -1,0 +1,97 @@
+"""The ledger: submits units to their lane, one transaction a batch, answers after the commit.
+
+    submit(unit) → lane's coalescer → load → decide each → finish (seal) → append (commit) → answer
+
+Organizations are spread over the store's lanes by name, so all that concerns one organization
+passes through one lane, in the order it came.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from tallystick.ledger.coalesce import Coalescer
+from tallystick.ledger.ports import OutcomeUnknown, StoreUnavailable, Wanted
+from tallystick.ledger.work import Work
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from tallystick.ledger.ports import Changes, Lane, Store
+    from tallystick.ledger.work import Unit
+
+MAX_EVENTS = 256
+"""Events in a batch, unless one unit has more by itself."""
+
+
+class Ledger:
+    """Writes to the store: everything that changes anything goes through `submit`."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._listeners: list[Callable[[Changes], None]] = []
+        self._lanes = [
+            Coalescer[Any, Any](
+                LaneBatch(lane, self._tell),
+                weigh=lambda unit: unit.weight,
+                max_weight=MAX_EVENTS,
+                is_final=_concerns_all,
+            )
+            for lane in store.lanes
+        ]
+
+    def submit(self, organization_id: str, unit: Unit) -> asyncio.Future[Any]:
+        """What becomes of `unit`, once that is durable.
+
+        The future raises StoreUnavailable (nothing was changed) or OutcomeUnknown (the same ids
+        find out); `Overloaded` is raised at once where too much waits.
+        """
+        lane = zlib.crc32(organization_id.encode()) % len(self._lanes)
+        return self._lanes[lane].submit(unit)
+
+    def listen(self, listener: Callable[[Changes], None]) -> None:
+        """Calls `listener` with the changes of every batch, right after its commit."""
+        self._listeners.append(listener)
+
+    async def close(self) -> None:
+        """Finishes what was submitted and lets go of the store."""
+        for lane in self._lanes:
+            await lane.drained()
+        await self.store.close()
+
+    def _tell(self, changes: Changes) -> None:
+        for listener in self._listeners:
+            listener(changes)
+
+
+class LaneBatch:
+    """Runs batches of units on one lane of the store."""
+
+    def __init__(self, lane: Lane, committed: Callable[[Changes], None]) -> None:
+        self._lane = lane
+        self._committed = committed
+
+    async def __call__(self, units: Sequence[Unit]) -> list[Any]:
+        wanted = Wanted()
+        for unit in units:
+            unit.wants(wanted)
+        work = Work(await self._lane.load(wanted))
+        try:
+            outcomes = [unit.decide(work) for unit in units]
+            changes = work.finish()
+        except BaseException:
+            await self._lane.abandon()
+            raise
+        if changes.is_empty():
+            await self._lane.abandon()
+        else:
+            await self._lane.append(changes)
+            self._committed(changes)
+        return outcomes
+
+
+def _concerns_all(error: BaseException) -> bool:
+    """Whether every unit of the batch fares the same, so that replaying singly is pointless."""
+    return isinstance(error, StoreUnavailable | OutcomeUnknown)

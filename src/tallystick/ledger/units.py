@@ -1,0 +1,182 @@
+"""What the ledger can be asked to do to an account, as units of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tallystick.domain.commands import (
+    DAY,
+    NOTHING_EARLIER,
+    Booked,
+    BookUsage,
+    Command,
+    CreateGrant,
+    Earlier,
+    Issued,
+    Outcome,
+    SetStatus,
+    VoidGrant,
+)
+from tallystick.domain.decide import decide
+from tallystick.domain.errors import Refusal
+from tallystick.ledger.ports import Replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tallystick.domain.account import Account
+    from tallystick.ledger.ports import ReplayKey, Wanted
+    from tallystick.ledger.work import Unit, Work
+
+REPLAYS_KEPT: Final = DAY
+
+
+class NoSuchOrganization(NamedTuple):
+    organization_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AtomicRefusal:
+    """An atomic unit changed nothing because its command at `index` was refused."""
+
+    index: int
+    refusal: Refusal
+
+
+class AccountUnit(NamedTuple):
+    """Commands for one organization, each as if sent singly or, where `atomic`, all or none."""
+
+    organization_id: str
+    commands: Sequence[Command]
+    atomic: bool = False
+
+    @property
+    def weight(self) -> int:
+        return len(self.commands)
+
+    def wants(self, wanted: Wanted) -> None:
+        wanted.organizations.add(self.organization_id)
+        for command in self.commands:
+            if isinstance(command, BookUsage):
+                wanted.events.add((self.organization_id, command.event_id))
+            elif isinstance(command, CreateGrant) and command.reference is not None:
+                wanted.references.add((self.organization_id, command.reference))
+            elif isinstance(command, VoidGrant):
+                wanted.grants.add((self.organization_id, command.grant_id))
+
+    def decide(self, work: Work) -> list[Outcome] | AtomicRefusal | NoSuchOrganization:
+        account = work.account(self.organization_id)
+        if account is None:
+            return NoSuchOrganization(self.organization_id)
+        if self.atomic:
+            return self._decide_atomically(work, account)
+        return [decide_one(work, account, command) for command in self.commands]
+
+    def _decide_atomically(self, work: Work, account: Account) -> list[Outcome] | AtomicRefusal:
+        mark = work.mark(account)
+        outcomes: list[Outcome] = []
+        for index, command in enumerate(self.commands):
+            outcome = decide_one(work, account, command)
+            if isinstance(outcome, Refusal):
+                work.return_to(mark)
+                return AtomicRefusal(index, outcome)
+            outcomes.append(outcome)
+        return outcomes
+
+
+def decide_one(work: Work, account: Account, command: Command) -> Outcome:
+    """Decides a command and notes what later ones of the batch must know."""
+    earlier = _earlier(work, account.organization_id, command)
+    outcome, entries = decide(account, command, work.now(account), earlier)
+    work.post(account, entries)
+    if isinstance(command, BookUsage):
+        if isinstance(outcome, Booked) and not outcome.duplicate:
+            work.note_usage(command, outcome.entry)
+    elif isinstance(outcome, Issued) and isinstance(command, CreateGrant):
+        if command.reference is not None and not outcome.duplicate:
+            work.note_reference(command.reference, entries[0], account)
+    elif isinstance(command, SetStatus) and not isinstance(outcome, Refusal):
+        work.write_account(account)
+    return outcome
+
+
+def _earlier(work: Work, organization_id: str, command: Command) -> Earlier:
+    snapshot = work.snapshot
+    if isinstance(command, BookUsage):
+        entry = snapshot.events.get((organization_id, command.event_id))
+        return NOTHING_EARLIER if entry is None else Earlier(entry)
+    if isinstance(command, CreateGrant) and command.reference is not None:
+        return snapshot.references.get((organization_id, command.reference), NOTHING_EARLIER)
+    if isinstance(command, VoidGrant):
+        return Earlier(grant=snapshot.grants.get((organization_id, command.grant_id)))
+    return NOTHING_EARLIER
+
+
+class AdvanceUnit(NamedTuple):
+    """Writes what has fallen due: the sweeper's command."""
+
+    organization_id: str
+
+    @property
+    def weight(self) -> int:
+        return 1
+
+    def wants(self, wanted: Wanted) -> None:
+        wanted.organizations.add(self.organization_id)
+
+    def decide(self, work: Work) -> None:
+        work.account(self.organization_id)
+
+
+class Rendered(NamedTuple):
+    """An answer as it goes out; `replay_body` is what a repetition gets (no secrets)."""
+
+    status: int
+    body: bytes
+    replay_body: bytes
+
+
+class KeyReused(NamedTuple):
+    """The `Idempotency-Key` was used before, for another request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotentUnit:
+    """A unit whose answer is kept under an `Idempotency-Key`, in the unit's own transaction."""
+
+    unit: Unit
+    key: ReplayKey
+    organization_id: str
+    request_digest: bytes
+    render: Callable[[object], Rendered]
+
+    @property
+    def weight(self) -> int:
+        return self.unit.weight
+
+    def wants(self, wanted: Wanted) -> None:
+        wanted.replays.add(self.key)
+        self.unit.wants(wanted)
+
+    def decide(self, work: Work) -> object:
+        now = work.snapshot.now
+        kept = work.snapshot.replays.get(self.key)
+        if kept is not None and now - kept.created_at < REPLAYS_KEPT:
+            return kept if kept.request_digest == self.request_digest else KeyReused()
+        outcome = self.unit.decide(work)
+        answer = self.render(outcome)
+        if answer.status < 300:
+            self._keep(work, answer, now)
+        return outcome
+
+    def _keep(self, work: Work, answer: Rendered, now: int) -> None:
+        replay = Replay(
+            key=self.key,
+            organization_id=self.organization_id,
+            request_digest=self.request_digest,
+            status=answer.status,
+            body=answer.replay_body,
+            created_at=now,
+        )
+        work.snapshot.replays[self.key] = work.changes.replays[self.key] = replay
