@@ -1,0 +1,214 @@
+"""Reads: what the ledger says now, computed from durable state, writing nothing.
+
+Between two things falling due a balance is one row. After that, the account is loaded and advanced
+in memory, exactly as the next command would do it on disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from tallystick.domain.account import advance
+from tallystick.domain.decide import changed, ledger_time
+from tallystick.domain.entries import EntryKind, seal
+from tallystick.domain.ids import entry_id
+from tallystick.domain.usage import (
+    BUCKET,
+    PACE_WINDOW,
+    burn_rate_per_day,
+    projected_exhaustion,
+)
+from tallystick.ledger.directory import OrganizationState
+from tallystick.ledger.lists import walk
+from tallystick.ledger.ports import PeriodRow
+from tallystick.ledger.work import period_row
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tallystick.domain.account import Account
+    from tallystick.domain.commands import Changed
+    from tallystick.domain.directory import Organization
+    from tallystick.domain.entries import Entry, Sealed
+    from tallystick.domain.grants import Grant
+    from tallystick.ledger.ports import BalanceRow, EntryFilter, Page, Reader
+
+
+class Credits(NamedTuple):
+    """The three numbers of a credits report (micro-credits)."""
+
+    remaining: int
+    consumed: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The detailed balance: an account advanced to `as_of`, and its recent pace."""
+
+    account: Account
+    as_of: int
+    burn_rate_per_day: int
+    projected_exhaustion_at: int | None
+
+
+class Advanced(NamedTuple):
+    """An account as it is now, and the entries that the next command will write first."""
+
+    account: Account
+    ahead: list[Sealed]
+
+
+class Reads:
+    """Strongly consistent reads: each starts after the request for it arrived."""
+
+    def __init__(self, reader: Reader, clock: Callable[[], int]) -> None:
+        self.reader = reader
+        self.clock = clock
+
+    def credits(self, organization_id: str) -> Credits | Awaitable[Credits | None] | None:
+        """The credits report: a value where one row says it, an awaitable where it does not."""
+        row = self.reader.balance(organization_id)
+        if row is None:
+            return None
+        if isinstance(row, tuple) and self.clock() < row.next_due_at:
+            return Credits(row.remaining, row.consumed, row.remaining + row.consumed - row.overage)
+        return self._computed_credits(organization_id, row)
+
+    async def _computed_credits(
+        self, organization_id: str, row: BalanceRow | Awaitable[BalanceRow | None]
+    ) -> Credits | None:
+        if not isinstance(row, tuple):
+            found = await row
+            if found is not None and self.clock() < found.next_due_at:
+                total = found.remaining + found.consumed - found.overage
+                return Credits(found.remaining, found.consumed, total)
+        advanced = await self._advanced(organization_id)
+        if advanced is None:
+            return None
+        account = advanced.account
+        return Credits(account.remaining, account.consumed, account.total)
+
+    async def _advanced(self, organization_id: str) -> Advanced | None:
+        account = await self.reader.account(organization_id)
+        if account is None:
+            return None
+        entries = advance(account, ledger_time(account, self.clock()))
+        sealed = seal(entries, account.head)
+        if sealed:
+            account.head = sealed[-1].hash
+        return Advanced(account, sealed)
+
+    async def balance(self, organization_id: str) -> Balance | None:
+        advanced = await self._advanced(organization_id)
+        if advanced is None:
+            return None
+        account = advanced.account
+        now = ledger_time(account, self.clock())
+        rate = await self._burn_rate(account, now)
+        exhaustion = projected_exhaustion(account.available, rate, now)
+        return Balance(account, now, rate, exhaustion)
+
+    async def _burn_rate(self, account: Account, now: int) -> int:
+        organization = await self.reader.organization(account.organization_id)
+        opened = now if organization is None else organization.created_at
+        since = max(now - PACE_WINDOW, opened)
+        consumed = await self.reader.consumed_between(
+            account.organization_id, since - since % BUCKET, now + 1
+        )
+        return burn_rate_per_day(consumed, since, now)
+
+    async def organization(self, organization_id: str) -> OrganizationState | None:
+        organization = await self.reader.organization(organization_id)
+        return None if organization is None else await self._state(organization)
+
+    async def organizations(self, page: Page) -> list[OrganizationState]:
+        """One object more than the limit where there are more, in the order travelled."""
+        return [await self._state(each) for each in await self.reader.organizations(page)]
+
+    async def _state(self, organization: Organization) -> OrganizationState:
+        advanced = await self._advanced(organization.id)
+        if advanced is None:
+            raise LookupError(f"{organization.id} has no account")
+        terms: Changed = changed(advanced.account)
+        return OrganizationState(organization, terms)
+
+    async def grants(self, organization_id: str, page: Page) -> list[Grant] | None:
+        """Grants as they are now, newest issue first, in the order travelled."""
+        advanced = await self._advanced(organization_id)
+        if advanced is None:
+            return None
+        live = advanced.account.grants
+        ahead = [
+            live[sealed.entry.grant_id or ""]
+            for sealed in advanced.ahead
+            if sealed.entry.kind is EntryKind.GRANT_ISSUED
+        ]
+
+        async def fetch(stored: Page) -> list[Grant]:
+            rows = await self.reader.grants(organization_id, stored)
+            return [live.get(grant.id, grant) for grant in rows]
+
+        return await walk(page, ahead, lambda grant: grant.id, fetch)
+
+    async def entries(
+        self, organization_id: str, page: Page, where: EntryFilter
+    ) -> list[Sealed] | None:
+        """Entries, those that have fallen due but are not written yet included."""
+        advanced = await self._advanced(organization_id)
+        if advanced is None:
+            return None
+        ahead = [sealed for sealed in advanced.ahead if _matches(sealed.entry, where)]
+
+        async def fetch(stored: Page) -> Sequence[Sealed]:
+            return await self.reader.entries(organization_id, stored, where)
+
+        return await walk(page, ahead, _entry_id, fetch)
+
+    async def periods(
+        self, organization_id: str, preview: int
+    ) -> tuple[list[PeriodRow], int] | None:
+        """Started periods and `preview` further ones, oldest first, and the present index."""
+        advanced = await self._advanced(organization_id)
+        if advanced is None:
+            return None
+        account = advanced.account
+        rows = list(await self.reader.periods(organization_id))
+        rows.extend(
+            period_row(sealed.entry)
+            for sealed in advanced.ahead
+            if sealed.entry.kind is EntryKind.PERIOD_STARTED
+        )
+        return rows + _preview(account, preview), account.period_index
+
+
+def _preview(account: Account, count: int) -> list[PeriodRow]:
+    """The next periods as the terms stand now; they have no entries yet (sequence 0)."""
+    plan = account.next_plan or account.plan
+    return [
+        PeriodRow(
+            account.organization_id,
+            account.period_index + 1 + number,
+            bounds.start,
+            bounds.end,
+            plan.schedule.timezone,
+            plan.allowance,
+            0,
+        )
+        for number, bounds in enumerate(plan.schedule.following(account.period_end, count))
+    ]
+
+
+def _entry_id(sealed: Sealed) -> str:
+    return entry_id(sealed.entry.organization_id, sealed.entry.sequence)
+
+
+def _matches(entry: Entry, where: EntryFilter) -> bool:
+    return (
+        (where.kind is None or entry.kind is where.kind)
+        and (where.event_id is None or entry.event_id == where.event_id)
+        and (where.grant_id is None or entry.grant_id == where.grant_id)
+        and (where.start is None or entry.booked_at >= where.start)
+        and (where.end is None or entry.booked_at < where.end)
+    )
