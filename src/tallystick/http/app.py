@@ -1,0 +1,314 @@
+"""The common lane: Starlette routes every operation of the table to one small ASGI endpoint.
+
+Paths are routed as they were sent, before percent-decoding, so an encoded slash in an id never
+becomes a separator. Whatever fails inside an operation without being an answer is a bug: it gets
+the envelope of a 500 and is raised on, so that the server logs it.
+"""
+
+from __future__ import annotations
+
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tallystick.http.auth import Denied, Principal
+from tallystick.http.errors import ApiError, FieldError, translate
+from tallystick.http.gate import Gate, Verdict, refuse
+from tallystick.http.operations import MAX_BODY, Answer, Audience, Call, Operation
+from tallystick.ledger.coalesce import Overloaded
+from tallystick.ledger.ports import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
+
+    from tallystick.http.service import Service
+
+MAX_QUERY: Final = 8_192
+_ACT_FOR: Final = b"tallystick-organization"
+
+
+class ClientGone(ConnectionError):
+    """The client left before its request was whole: nobody waits for an answer."""
+
+
+def create_app(
+    service: Service,
+    operations: Sequence[Operation],
+    *,
+    local: bool = False,
+    lifespan: Lifespan[Starlette] | None = None,
+) -> ASGIApp:
+    """The ASGI application; `local` serves the operator beside the database, who needs no key."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    gate = Gate(service)
+    routes = [
+        Route(path, PathEndpoint(service, gate, methods, local=local))
+        for path, methods in by_path.items()
+    ]
+    fallback = Fallback(service, gate)
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={500: fallback.answer_bug})
+    app.router.redirect_slashes = False
+    app.router.default = fallback
+    return RawPaths(app)
+
+
+class RawPaths:
+    """Routes by the path as it was sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["path"] = scope["raw_path"].decode("latin-1")
+        await self._app(scope, receive, send)
+
+
+class Fallback:
+    """Answers for paths that no operation has, and for bugs."""
+
+    def __init__(self, service: Service, gate: Gate) -> None:
+        self._service = service
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+        error = ApiError("resource_not_found", "no operation has this path")
+        exchange = Exchange(self._service, self._gate, scope)
+        await exchange.send(send, refuse(error, exchange.request_id, exchange.header(b"accept")))
+
+    async def answer_bug(self, request: Request, _: Exception) -> Response:
+        exchange = request.scope.get("tallystick.exchange")
+        if not isinstance(exchange, Exchange):
+            exchange = Exchange(self._service, self._gate, request.scope)
+        error = ApiError("internal_error", "the request met a bug, which has been logged")
+        answer = refuse(error, exchange.request_id, exchange.header(b"accept"))
+        response = Response(answer.body, answer.status)
+        response.raw_headers = exchange.response_headers(answer)
+        return response
+
+
+class Exchange:
+    """One request on the common lane and the response to it."""
+
+    def __init__(self, service: Service, gate: Gate, scope: Scope) -> None:
+        self._gate = gate
+        self.request_id = next(service.request_ids)
+        self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.verdict = Verdict(None, None, None)
+        scope["tallystick.exchange"] = self
+
+    def header(self, name: bytes) -> bytes | None:
+        """The header's value; None where it is absent or, for all we know, forged by repetition."""
+        values = [value for candidate, value in self.headers if candidate == name]
+        return values[0] if len(values) == 1 else None
+
+    def response_headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
+        return self._gate.finish(answer, self.verdict.decision, self.request_id)
+
+    async def send(self, send: Send, answer: Answer) -> None:
+        headers = self.response_headers(answer)
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+class PathEndpoint:
+    """All operations of one path."""
+
+    def __init__(
+        self, service: Service, gate: Gate, methods: Mapping[str, Operation], *, local: bool
+    ) -> None:
+        self._service = service
+        self._gate = gate
+        self._local = local
+        self._methods = dict(methods)
+        if "GET" in self._methods:
+            self._methods["HEAD"] = self._methods["GET"]
+        self._allow = ", ".join(sorted(self._methods)).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(self._service, self._gate, scope)
+        try:
+            answer = await self._answer(exchange, scope, receive)
+        except ApiError as error:
+            answer = refuse(error, exchange.request_id, exchange.header(b"accept"))
+        except (StoreError, Overloaded) as failure:
+            answer = refuse(translate(failure), exchange.request_id, exchange.header(b"accept"))
+        except ClientGone:
+            return
+        await exchange.send(send, answer)
+
+    async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive) -> Answer:
+        operation = self._methods.get(scope["method"])
+        if operation is None:
+            reason = f"{scope['method']} is not supported here"
+            raise ApiError("method_not_allowed", reason, headers=[(b"allow", self._allow)])
+        if operation.audience is Audience.OPEN:
+            principal = self._service.authenticator.local(None)
+        else:
+            principal = await self._admit(operation, exchange, scope)
+        body = Body(operation, exchange, receive)
+        call = Call(
+            service=self._service,
+            operation=operation,
+            principal=principal,
+            request_id=exchange.request_id,
+            headers=exchange.headers,
+            params=_path_params(scope["path_params"]),
+            query=_query(operation, scope["query_string"]),
+            body=await body.whole(),
+            stream=body.pieces,
+        )
+        answer = operation.handle(call)
+        return await answer if isawaitable(answer) else answer
+
+    async def _admit(self, operation: Operation, exchange: Exchange, scope: Scope) -> Principal:
+        """Key, window and scope."""
+        who = await self._identify(exchange)
+        address = _client_address(self._service, exchange, scope)
+        exchange.verdict = verdict = self._gate.judge(operation, who, address)
+        if verdict.error is not None or verdict.principal is None:
+            raise verdict.error or ApiError("no_authentication", "nobody is acting")
+        return verdict.principal
+
+    async def _identify(self, exchange: Exchange) -> Principal | Denied:
+        if self._local:
+            return await self._local_principal(exchange)
+        found = self._gate.identify(
+            exchange.header(b"authorization"), exchange.header(b"datagrid-teamspace")
+        )
+        return found if isinstance(found, Principal | Denied) else await found
+
+    async def _local_principal(self, exchange: Exchange) -> Principal:
+        named = exchange.header(_ACT_FOR)
+        if named is None:
+            return self._service.authenticator.local(None)
+        organization = await self._service.reads.reader.organization(named.decode("latin-1"))
+        if organization is None:
+            raise ApiError("resource_not_found", "there is no such organization")
+        return self._service.authenticator.local(organization)
+
+
+def _client_address(service: Service, exchange: Exchange, scope: Scope) -> str:
+    """The client's address; a trusted proxy's word for it is its last `X-Forwarded-For` entry."""
+    client = scope.get("client")
+    address: str = client[0] if client else ""
+    if address not in service.trusted_proxies:
+        return address
+    forwarded = exchange.header(b"x-forwarded-for") or b""
+    hops = [hop.strip() for hop in forwarded.decode("latin-1").split(",")]
+    untrusted = [hop for hop in hops if hop and hop not in service.trusted_proxies]
+    return untrusted[-1] if untrusted else address
+
+
+def _path_params(params: Mapping[str, str]) -> dict[str, str]:
+    """Percent-decoded path parameters; what is no text names nothing."""
+    try:
+        return {name: unquote_to_bytes(value).decode() for name, value in params.items()}
+    except UnicodeDecodeError:
+        raise ApiError("resource_not_found", "the path holds an id that is not valid") from None
+
+
+def _query(operation: Operation, query_string: bytes) -> dict[str, str]:
+    """The parameters that the operation declares; one that declares none ignores them all."""
+    if not operation.query or not query_string:
+        return {}
+    if len(query_string) > MAX_QUERY:
+        raise _bad_query("", "the query is too long")
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50
+        )
+    except ValueError:
+        raise _bad_query("", "the query is not valid") from None
+    found: dict[str, str] = {}
+    declared = {parameter.name for parameter in operation.query}
+    for name, value in pairs:
+        if name not in declared:
+            raise _bad_query(name, "is not a parameter of this operation")
+        if name in found:
+            raise _bad_query(name, "is given twice")
+        if "\x00" in value:
+            raise _bad_query(name, "must not contain NUL")
+        found[name] = value
+    return found
+
+
+def _bad_query(name: str, message: str) -> ApiError:
+    pointer = f"?{name}" if name else "?"
+    return ApiError(
+        "validation_failed",
+        f"query parameter {name!r} {message}" if name else message,
+        errors=[FieldError(pointer, "invalid", message)],
+    )
+
+
+class Body:
+    """The request's body, read only as far as the operation allows."""
+
+    def __init__(self, operation: Operation, exchange: Exchange, receive: Receive) -> None:
+        self._operation = operation
+        self._exchange = exchange
+        self._receive = receive
+
+    async def whole(self) -> bytes:
+        """The body where the operation takes one that is not streamed; else nothing is read."""
+        if self._operation.request is None or self._is_streamed():
+            return b""
+        length = self._exchange.header(b"content-length")
+        if length is not None and int(length) > MAX_BODY:
+            raise _too_large()
+        body = b"".join([piece async for piece in self._pieces(MAX_BODY)])
+        if body or not self._operation.request_optional:
+            self._check_media_type()
+        return body
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body piece by piece, however long it is."""
+        return self._pieces(None)
+
+    async def _pieces(self, limit: int | None) -> AsyncIterator[bytes]:
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece = message.get("body", b"")
+            size += len(piece)
+            if limit is not None and size > limit:
+                raise _too_large()
+            if piece:
+                yield piece
+            if not message.get("more_body", False):
+                return
+
+    def _is_streamed(self) -> bool:
+        return media_type(self._exchange.header(b"content-type")) in self._operation.streams
+
+    def _check_media_type(self) -> None:
+        encoding = self._exchange.header(b"content-encoding")
+        if encoding is not None and encoding.lower() != b"identity":
+            raise ApiError("unsupported_media_type", "bodies are read without content encoding")
+        found = media_type(self._exchange.header(b"content-type"))
+        if found not in self._operation.media_types:
+            known = ", ".join(
+                name.decode() for name in (*self._operation.media_types, *self._operation.streams)
+            )
+            raise ApiError("unsupported_media_type", f"this operation reads {known}")
+
+
+def media_type(content_type: bytes | None) -> bytes:
+    """The media type without parameters, in lower case."""
+    return b"" if content_type is None else content_type.partition(b";")[0].strip().lower()
+
+
+def _too_large() -> ApiError:
+    return ApiError("payload_too_large", f"a body may have {MAX_BODY} bytes")

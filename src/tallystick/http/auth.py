@@ -1,0 +1,221 @@
+"""Who is asking: from the `Authorization` and `Datagrid-Teamspace` headers to a principal.
+
+A key is looked up by the digest of its secret and compared in constant time. What was found is
+remembered by digest until anything about keys, organizations or teamspaces changes; whether the key
+is still valid is asked every time. What was not found is not remembered: new keys work at once.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tallystick.domain.directory import KeyLevel, Scope
+from tallystick.domain.keys import secret_digest
+from tallystick.limits.policy import MAX_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tallystick.domain.directory import Organization, Teamspace
+    from tallystick.ledger.ports import Changes, Credential, Reader
+    from tallystick.limits.policy import Limits
+
+_MAX_REMEMBERED: Final = 10_000
+LOCAL: Final = "local"
+"""The name under which the operator beside the database acts."""
+
+
+_Name = tuple[bytes, bytes | None]
+"""What a principal is remembered by: the secret's digest and the teamspace named."""
+
+
+class Denied(NamedTuple):
+    """Why there is no principal."""
+
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Principal:
+    """Who acts, where, and what they may do. `window` is whose rate-limit windows count.
+
+    `foreign_teamspace`: the request named a teamspace that the key's organization does not have.
+    `valid_until` is the earlier of the key's and its secret's expiry.
+    """
+
+    key_id: str
+    key_name: str
+    organization_id: str = ""
+    teamspace_id: str = ""
+    home_teamspace_id: str = ""
+    level: KeyLevel = KeyLevel.ORGANIZATION
+    scopes: frozenset[Scope] = frozenset()
+    is_operator: bool = False
+    is_local: bool = False
+    foreign_teamspace: bool = False
+    valid_until: int | None = None
+    revoked: bool = False
+    limit_of: Callable[[str], int]
+    windows: dict[str, tuple[tuple[str, str], int]] = field(default_factory=dict)
+
+    def window(self, operation: str) -> tuple[tuple[str, str], int]:
+        """The limiter's key and the limit for an operation."""
+        found = self.windows.get(operation)
+        if found is None:
+            name = (self.teamspace_id or self.key_id, operation)
+            found = self.windows[operation] = (name, self.limit_of(operation))
+        return found
+
+    @property
+    def api_key_id(self) -> str | None:
+        """How entries name the key; the local operator has none."""
+        return None if self.is_local else self.key_id
+
+
+class Authenticator:
+    """Turns secrets into principals."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        limits: Limits,
+        clock: Callable[[], int],
+        admin_secrets: Sequence[bytes] = (),
+        pepper: bytes | None = None,
+    ) -> None:
+        self._reader = reader
+        self._limits = limits
+        self._clock = clock
+        self._pepper = pepper
+        self._admin_digests = [secret_digest(secret, pepper) for secret in admin_secrets]
+        self._remembered: dict[tuple[bytes, bytes | None], Principal] = {}
+        self.last_used: dict[tuple[str | None, str], int] = {}
+
+    def forget(self, changes: Changes) -> None:
+        """Listens to the ledger: drops what is remembered where it may have changed."""
+        if changes.keys or changes.secrets or changes.organizations or changes.teamspaces:
+            self._remembered.clear()
+
+    def digest(self, secret: bytes) -> bytes:
+        return secret_digest(secret, self._pepper)
+
+    def identify(
+        self, authorization: bytes | None, teamspace: bytes | None
+    ) -> Principal | Denied | Awaitable[Principal | Denied]:
+        """The principal of a request, or why there is none."""
+        if authorization is None:
+            return Denied("the Authorization header is missing")
+        if authorization[:7].lower() != b"bearer ":
+            return Denied("the Authorization header is not of the form 'Bearer <key>'")
+        digest = secret_digest(authorization[7:].strip(b" \t"), self._pepper)
+        found = self._remembered.get((digest, teamspace))
+        if found is not None:
+            return self._checked(found)
+        return self._look_up(digest, teamspace)
+
+    def _checked(self, principal: Principal) -> Principal | Denied:
+        now = self._clock()
+        if principal.revoked:
+            return Denied("the API key was revoked")
+        if principal.valid_until is not None and now >= principal.valid_until:
+            return Denied("the API key has expired")
+        if not principal.is_local:
+            self.last_used[principal.organization_id or None, principal.key_id] = now
+        return principal
+
+    def _look_up(
+        self, digest: bytes, teamspace: bytes | None
+    ) -> Principal | Denied | Awaitable[Principal | Denied]:
+        if any(hmac.compare_digest(digest, admin) for admin in self._admin_digests):
+            return self._remember((digest, teamspace), self._operator("admin", "admin"))
+        name = (digest, teamspace)
+        found = self._reader.credential(digest)
+        if found is None:
+            return self._found(name, None, None)
+        if not isinstance(found, tuple) or _names_another(found, teamspace):
+            return self._look_up_later(name, found)
+        return self._found(name, found, None)
+
+    async def _look_up_later(
+        self, name: _Name, found: Credential | Awaitable[Credential | None]
+    ) -> Principal | Denied:
+        credential = found if isinstance(found, tuple) else await found
+        elsewhere = None
+        if credential is not None and _names_another(credential, name[1]):
+            elsewhere = await self._reader.teamspace(
+                credential.key.organization_id or "", (name[1] or b"").decode("latin-1")
+            )
+        return self._found(name, credential, elsewhere)
+
+    def _found(
+        self, name: _Name, credential: Credential | None, elsewhere: Teamspace | None
+    ) -> Principal | Denied:
+        if credential is None or not hmac.compare_digest(name[0], credential.secret.hash):
+            return Denied("the API key is not known")
+        if credential.organization is None:
+            principal = self._operator(credential.key.id, credential.key.name)
+        else:
+            principal = self._tenant(credential, elsewhere)
+            principal.foreign_teamspace = elsewhere is None and _names_another(credential, name[1])
+        principal.revoked = credential.key.revoked_at is not None
+        ends = (credential.key.expires_at, credential.secret.expires_at)
+        principal.valid_until = min((end for end in ends if end is not None), default=None)
+        return self._remember(name, principal)
+
+    def _tenant(self, credential: Credential, elsewhere: Teamspace | None) -> Principal:
+        key, organization, home = credential.key, credential.organization, credential.teamspace
+        if organization is None or home is None:
+            raise LookupError(f"key {key.id} has no teamspace")
+        acting_in = elsewhere or home
+        return Principal(
+            key_id=key.id,
+            key_name=key.name,
+            organization_id=organization.id,
+            teamspace_id=acting_in.id,
+            home_teamspace_id=home.id,
+            level=key.level,
+            scopes=frozenset(key.scopes),
+            limit_of=lambda operation: self._limits.resolve(
+                operation, organization.rate_limits, acting_in.rate_limits
+            ),
+        )
+
+    def _operator(self, key_id: str, name: str) -> Principal:
+        return Principal(
+            key_id=key_id,
+            key_name=name,
+            is_operator=True,
+            limit_of=lambda operation: self._limits.resolve(operation, {}, {}),
+        )
+
+    def _remember(self, name: _Name, principal: Principal) -> Principal | Denied:
+        if len(self._remembered) >= _MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[name] = principal
+        return self._checked(principal)
+
+    def local(self, organization: Organization | None) -> Principal:
+        """The operator beside the database, who may act for any organization, without limit."""
+        return Principal(
+            key_id=LOCAL,
+            key_name=LOCAL,
+            organization_id="" if organization is None else organization.id,
+            teamspace_id="" if organization is None else organization.default_teamspace_id,
+            home_teamspace_id="" if organization is None else organization.default_teamspace_id,
+            scopes=frozenset(Scope),
+            is_operator=True,
+            is_local=True,
+            limit_of=lambda _: MAX_LIMIT,
+        )
+
+
+def _names_another(credential: Credential, teamspace: bytes | None) -> bool:
+    """Whether the request names a teamspace other than the key's, and the key may do so."""
+    return (
+        teamspace is not None
+        and credential.key.level is KeyLevel.ACCOUNT
+        and teamspace.decode("latin-1") != credential.key.teamspace_id
+    )

@@ -1,0 +1,128 @@
+"""The gate: judges every request in one order, whichever lane it came down.
+
+    route (404, 405) → key (401) → window (429) → scope (403) → body (413, 415, 422) → operation
+
+`admit` covers the key to the scope. A lane then reads the body and calls the operation; `finish`
+puts the headers on whatever came of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tallystick.http.auth import Denied, Principal
+from tallystick.http.errors import ApiError, error_body, error_headers
+from tallystick.http.operations import Answer, Audience
+from tallystick.limits.policy import ADDRESS_LIMIT, client_address_key, headers, uncounted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from tallystick.http.operations import Operation
+    from tallystick.http.service import Service
+    from tallystick.limits.policy import Decision
+
+_NO_STORE: Final = (b"cache-control", b"private, no-store")
+_NO_CACHE: Final = (b"cache-control", b"private, no-cache")
+_VARY: Final = (b"vary", b"Authorization, Datagrid-Teamspace, Accept")
+
+
+class Verdict(NamedTuple):
+    """What the gate found: a principal who may pass or the error in its place, and the window."""
+
+    principal: Principal | None
+    error: ApiError | None
+    decision: Decision | None
+
+
+class Gate:
+    """Judges requests for one service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def identify(
+        self, authorization: bytes | None, teamspace: bytes | None
+    ) -> Principal | Denied | Awaitable[Principal | Denied]:
+        return self._service.authenticator.identify(authorization, teamspace)
+
+    def judge(self, operation: Operation, who: Principal | Denied, address: str) -> Verdict:
+        """Key, window and scope. Requests with a key count in the window of whoever acts, all
+        others in that of the client's address."""
+        service = self._service
+        now_ms = service.monotonic_ms()
+        if isinstance(who, Denied):
+            return self._deny(who, address, now_ms)
+        key, limit = who.window(operation.name)
+        decision = service.limiter.acquire(key, limit, now_ms)
+        if not decision.admitted:
+            return Verdict(None, _too_many(decision), decision)
+        return Verdict(who, _overreach(operation, who), decision)
+
+    def _deny(self, denied: Denied, address: str, now_ms: int) -> Verdict:
+        key = ("address", client_address_key(address))
+        decision = self._service.limiter.acquire(key, ADDRESS_LIMIT, now_ms)
+        if not decision.admitted:
+            return Verdict(None, _too_many(decision), decision)
+        return Verdict(None, ApiError("no_authentication", denied.reason), decision)
+
+    def finish(
+        self, answer: Answer, decision: Decision | None, request_id: str
+    ) -> list[tuple[bytes, bytes]]:
+        """The response's headers."""
+        service = self._service
+        now_ms = service.epoch_ms()
+        return [
+            (b"content-type", answer.content_type),
+            (b"content-length", b"%d" % len(answer.body)),
+            *self.common_headers(answer.headers, request_id),
+            *(
+                uncounted(service.limits.default, now_ms)
+                if decision is None
+                else headers(decision, now_ms)
+            ),
+        ]
+
+    def common_headers(
+        self, own: tuple[tuple[bytes, bytes], ...], request_id: str
+    ) -> list[tuple[bytes, bytes]]:
+        """What every response carries, beside the operation's own headers."""
+        names = {name for name, _ in own}
+        caching = (
+            [] if b"cache-control" in names else [_NO_CACHE if b"etag" in names else _NO_STORE]
+        )
+        return [*caching, _VARY, (b"x-request-id", request_id.encode()), *own]
+
+
+def refuse(error: ApiError, request_id: str, accept: bytes | None) -> Answer:
+    """The answer that an error is."""
+    content_type, body = error_body(error, request_id, accept)
+    return Answer(error.code.status, body, content_type, tuple(error_headers(error)))
+
+
+def _too_many(decision: Decision) -> ApiError:
+    wait = -(-decision.retry_after_ms // 1000)
+    reason = f"{decision.limit} requests per 60 seconds are admitted here; a slot opens in {wait} s"
+    return ApiError("rate_limit_exceeded", reason)
+
+
+def _overreach(operation: Operation, who: Principal) -> ApiError | None:
+    """Why `who` may not call `operation`, if so."""
+    if operation.audience is Audience.OPERATOR:
+        if not who.is_operator:
+            return ApiError("permission_denied", "this operation is for operator keys only")
+        return None
+    if who.is_operator and not who.organization_id:
+        return ApiError(
+            "permission_denied",
+            "an operator key belongs to no organization; use one of the organization's keys",
+        )
+    if operation.scope is not None and operation.scope not in who.scopes:
+        return ApiError(
+            "permission_denied",
+            f"the key lacks the scope {operation.scope.value}",
+            details={"required_scope": operation.scope.value},
+        )
+    if who.foreign_teamspace:
+        return ApiError("resource_not_found", "there is no such teamspace in this organization")
+    return None

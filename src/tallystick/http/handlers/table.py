@@ -1,0 +1,7 @@
+"""The operations table: every operation of the service, once."""
+
+from __future__ import annotations
+
+from tallystick.http.handlers import credits
+
+OPERATIONS = (*credits.OPERATIONS,)

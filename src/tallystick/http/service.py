@@ -1,0 +1,49 @@
+"""What handlers work with, as bootstrap made it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+    from tallystick.http.auth import Authenticator
+    from tallystick.ledger.ledger import Ledger
+    from tallystick.ledger.ports import ReplayKey
+    from tallystick.ledger.reads import Reads
+    from tallystick.limits.policy import Decision, Limits
+
+
+class Limiter(Protocol):
+    """Counts requests in exact sliding windows (see `limits.policy`)."""
+
+    def acquire(self, key: Hashable, limit: int, now_ms: int) -> Decision: ...
+
+    def peek(self, key: Hashable, limit: int, now_ms: int) -> Decision: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Service:
+    """Clocks: `clock` is the ledger's (microseconds), `monotonic_ms` the limiter's, `epoch_ms` only
+    prints. `new_id` and `entropy` are the sources of ids and secrets."""
+
+    ledger: Ledger
+    reads: Reads
+    authenticator: Authenticator
+    limiter: Limiter
+    limits: Limits
+    clock: Callable[[], int]
+    monotonic_ms: Callable[[], int]
+    epoch_ms: Callable[[], int]
+    new_id: Callable[[str], str]
+    entropy: Callable[[int], bytes]
+    pepper: bytes | None = None
+    trusted_proxies: frozenset[str] = frozenset()
+    request_ids: Iterator[str] = field(init=False)
+    replays_in_flight: set[ReplayKey] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        prefix = self.entropy(8).hex()
+        self.request_ids = (f"req_{prefix}{number:08x}" for number in itertools.count())

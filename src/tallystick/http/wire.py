@@ -1,0 +1,126 @@
+"""Bytes in, checked structures out, and back: JSON as the contract wants it.
+
+msgspec decodes and validates; what it leaves open is closed here. It keeps the last of duplicate
+keys (we refuse them), lets raw values pass unread (credits are parsed from their exact spelling),
+and names places by its own paths (we answer with JSON pointers).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from tallystick.domain.credits import InvalidCredits, format_credits, parse_credits
+from tallystick.domain.periods import InvalidInstant, format_instant, parse_instant
+from tallystick.http.errors import ApiError, FieldError, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+_PATH: Final = re.compile(r" - at `(?:key in )?\$(.*)`$")
+_STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
+
+encode: Final = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def credits_json(micro: int) -> msgspec.Raw:
+    """An amount as an exact JSON number."""
+    return msgspec.Raw(format_credits(micro).encode())
+
+
+def time_json(instant: int | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The request in `body`; raises 422 with a JSON pointer for whatever is wrong with it."""
+    try:
+        value = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _validation_error(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise invalid("", f"not valid JSON: {error}", "malformed_json") from None
+    except RecursionError:
+        raise invalid("", "nested too deeply", "malformed_json") from None
+    return value
+
+
+def refuse_duplicate_keys(body: bytes) -> None:
+    """Raises 422 where an object in `body` (valid JSON) names a key twice."""
+    try:
+        json.loads(body, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+    except RecursionError:
+        raise invalid("", "nested too deeply", "malformed_json") from None
+    except UnicodeDecodeError as error:
+        raise invalid("", f"not valid JSON: {error}", "malformed_json") from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise invalid("", f"the key {twice!r} occurs twice in one object", "duplicate_key")
+    return found
+
+
+def _validation_error(text: str) -> ApiError:
+    """422 from msgspec's message: `Expected `str`, got `int` - at `$.events[3].id``."""
+    pointer = ""
+    if found := _PATH.search(text):
+        text = text[: found.start()]
+        pointer = "".join(_pointer_step(*step) for step in _STEP.findall(found.group(1)))
+    if missing := re.search(r"(?:missing required|unknown) field `([^`]*)`", text):
+        pointer += "/" + _escape(missing.group(1))
+    return ApiError(
+        "validation_failed",
+        f"{pointer or 'the body'}: {text}",
+        errors=[FieldError(pointer, "invalid", text)],
+    )
+
+
+def _pointer_step(name: str, index: str) -> str:
+    return "/" + (_escape(name) if name else index or "*")
+
+
+def _escape(step: str) -> str:
+    return step.replace("~", "~0").replace("/", "~1")
+
+
+def parse_field(pointer: str, parse: Callable[[Any], T], value: object) -> T:
+    """`parse(value)`, with what it dislikes as a 422 that points at the field."""
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise invalid(pointer, str(error)) from None
+
+
+def credits_field(pointer: str, raw: msgspec.Raw, *, positive: bool = False) -> int:
+    """Micro-credits from a field's exact spelling."""
+    try:
+        micro = parse_credits(bytes(raw))
+    except InvalidCredits as error:
+        raise invalid(pointer, str(error)) from None
+    if positive and not micro:
+        raise invalid(pointer, "must be more than 0")
+    return micro
+
+
+def instant_field(pointer: str, text: str) -> int:
+    """An instant from a field's RFC 3339 text."""
+    try:
+        return parse_instant(text)
+    except InvalidInstant as error:
+        raise invalid(pointer, str(error)) from None
+
+
+def text_field(pointer: str, text: str) -> str:
+    """Free text as it was sent, which storage and every client can hold: no NUL."""
+    if "\x00" in text:
+        raise invalid(pointer, "must not contain NUL")
+    return text
