@@ -7,6 +7,7 @@ it a planted violation and see it found; `in_project` then runs it over the real
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,12 +26,19 @@ class Finding(NamedTuple):
 
 
 def python_files(*rooms: Path) -> list[Path]:
-    return [path for room in rooms for path in files(room) if path.suffix == ".py"]
+    """Every Python file below these rooms, those that are not yet committed included."""
+    return sorted(path for room in rooms for path in _walk(room) if path.suffix == ".py")
 
 
-def files(room: Path = ROOT) -> list[Path]:
-    """Every file of ours below `room`: what a clone contains, and what is not yet committed."""
-    return sorted(_walk(room))
+def kept_files(root: Path = ROOT) -> list[Path]:
+    """What a clone contains. Without git, everything that looks like ours."""
+    listed = subprocess.run(
+        ["git", "-C", str(root), "ls-files", "-z"], capture_output=True, text=True, check=False
+    )
+    if listed.returncode or not listed.stdout:
+        return sorted(_walk(root))
+    paths = (root / name for name in listed.stdout.split("\0") if name)
+    return [path for path in paths if path.is_file()]
 
 
 def _walk(room: Path) -> Iterator[Path]:

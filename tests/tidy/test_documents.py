@@ -15,13 +15,13 @@ from tests.tidy.documents import (
     dependencies,
     named_in,
 )
-from tests.tidy.project import ROOT, files, in_files
+from tests.tidy.project import ROOT, in_files, kept_files
 
 RECORDS = sorted(ADRS.glob("[0-9]*.md"))
 
 
 def test_every_relative_link_resolves() -> None:
-    pages = [path for path in files() if path.suffix == ".md"]
+    pages = [path for path in kept_files() if path.suffix == ".md"]
     assert in_files(check_links, pages) == ""
 
 
