@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tallystick.http.handlers import credits
+from tallystick.http.handlers import balances
 
-OPERATIONS = (*credits.OPERATIONS,)
+OPERATIONS = (*balances.OPERATIONS,)
