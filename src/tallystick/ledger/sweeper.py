@@ -21,12 +21,21 @@ BATCH: Final = 100
 INTERVAL_SECONDS: Final = 15
 
 
-async def sweep(ledger: Ledger, now: int) -> int:
-    """Advances every account that is due at `now`; returns how many there were."""
+async def sweep(ledger: Ledger, now: int, report: Callable[[BaseException], None]) -> int:
+    """Advances every account that is due at `now`; returns how many it advanced.
+
+    What hinders one account is reported and does not keep the others waiting.
+    """
     swept = 0
     while due := await ledger.store.reader.due(now, BATCH):
-        await asyncio.gather(*(ledger.submit(name, AdvanceUnit(name)) for name in due))
-        swept += len(due)
+        units = [ledger.submit(name, AdvanceUnit(name)) for name in due]
+        outcomes = await asyncio.gather(*units, return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        for failure in failures:
+            report(failure)
+        swept += len(due) - len(failures)
+        if failures or len(due) < BATCH:
+            break
     return swept
 
 
@@ -39,7 +48,7 @@ async def keep_sweeping(
     """Sweeps, pauses and sweeps again, until cancelled; a store that fails is tried again."""
     while True:
         try:
-            await sweep(ledger, clock())
+            await sweep(ledger, clock(), report)
         except (StoreError, Overloaded) as failure:
             report(failure)
         await pause()
