@@ -1,0 +1,47 @@
+"""A list that is partly stored and partly ahead pages as if it lay in one table."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallystick.ledger.lists import walk
+from tallystick.ledger.ports import Page, UnknownCursor
+
+
+def page_of(rows: list[int], page: Page) -> list[int]:
+    """The rule itself, over rows that come oldest first: what an ordinary table would answer."""
+    listed = rows if page.ascending else rows[::-1]
+    if page.after is not None:
+        travelled = listed[listed.index(int(page.after)) + 1 :]
+    elif page.before is not None:
+        travelled = listed[: listed.index(int(page.before))][::-1]
+    else:
+        travelled = listed
+    return travelled[: page.limit + 1]
+
+
+@st.composite
+def lists_and_pages(draw: st.DrawFn) -> tuple[list[int], list[int], Page]:
+    rows = list(range(draw(st.integers(1, 12))))
+    stored = draw(st.integers(0, len(rows)))
+    cursor = draw(st.sampled_from(["none", "after", "before"]))
+    page = Page(draw(st.integers(1, 6)), ascending=draw(st.booleans()))
+    if cursor != "none":
+        page = page._replace(**{cursor: str(draw(st.sampled_from(rows)))})
+    return rows[:stored], rows[stored:], page
+
+
+@given(lists_and_pages())
+def test_both_parts_page_as_one(case: tuple[list[int], list[int], Page]) -> None:
+    stored, ahead, page = case
+
+    async def fetch(asked: Page) -> list[int]:
+        cursor = asked.after or asked.before
+        if cursor is not None and int(cursor) not in stored:
+            raise UnknownCursor
+        return page_of(stored, asked)
+
+    assert asyncio.run(walk(page, ahead, str, fetch)) == page_of(stored + ahead, page)
