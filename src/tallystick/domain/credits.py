@@ -1,0 +1,105 @@
+"""Credits as exact fixed-point numbers: integers of one micro-credit (10⁻⁶).
+
+A request spells an amount as a JSON number and the ledger counts integers; no float lies between.
+What is judged is the value and not the spelling: `1e-06` and `1.2500000` have at most six decimals
+and are accepted, however they are written.
+
+Spellings come from strangers, so no work here grows with the number that is spelled, only with the
+length of the text. A spelling is reduced to its significant digits and a power of ten, both are
+compared with what an amount may be, and only what passed (at most 16 digits) is made an integer:
+`1e999999999` costs as little as `1`.
+"""
+
+from __future__ import annotations
+
+import re
+
+MICRO = 1_000_000
+"""Micro-credits in one credit."""
+
+MAX_AMOUNT = 10**9 * MICRO
+"""The largest grant, hold or usage, in micro-credits."""
+
+MAX_SUM = 8 * 10**9 * MICRO
+"""The largest sum of an organization, in micro-credits: below 2⁵³, so a double holds it exactly."""
+
+_DECIMALS = 6
+_MAX_WHOLE_DIGITS = 10
+_ZERO = ord("0")
+
+# RFC 8259's number. No two of its parts can begin alike, so matching never backtracks.
+_NUMBER = re.compile(rb"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?)([0-9]+))?")
+
+
+class InvalidCredits(ValueError):
+    """The spelling is no acceptable amount; the message says what to do about it."""
+
+
+def parse_credits(text: bytes | str) -> int:
+    """The micro-credits (0 to `MAX_AMOUNT`) that a JSON number, spelled exactly so, stands for.
+
+    Takes time in proportion to the length of `text`. Raises `InvalidCredits`.
+    """
+    spelling = _ascii(text) if isinstance(text, str) else text
+    # Nearly every amount is a plain integer or decimal, which needs no pattern. Nine digits keep it
+    # under the maximum without comparing.
+    whole, point, fraction = spelling.partition(b".")
+    if (
+        whole.isdigit()
+        and len(whole) < _MAX_WHOLE_DIGITS
+        and (whole[0] != _ZERO or len(whole) == 1)
+        and (not point or (fraction.isdigit() and len(fraction) <= _DECIMALS))
+    ):
+        return int(whole + fraction.ljust(_DECIMALS, b"0"))
+    return _parse_any(spelling)
+
+
+def format_credits(micro: int) -> str:
+    """The shortest plain decimal for an amount in micro-credits: `10000`, `1.25`, `-0.000001`."""
+    if micro < 0:
+        return "-" + format_credits(-micro)
+    whole, fraction = divmod(micro, MICRO)
+    return f"{whole}.{fraction:06d}".rstrip("0") if fraction else str(whole)
+
+
+def _ascii(text: str) -> bytes:
+    try:
+        return text.encode("ascii")
+    except UnicodeEncodeError:
+        raise InvalidCredits("must be a number") from None
+
+
+def _parse_any(spelling: bytes) -> int:
+    match = _NUMBER.fullmatch(spelling)
+    if match is None:
+        raise InvalidCredits("must be a number")
+    sign, whole, fraction, exponent_sign, exponent = match.groups(b"")
+    digits = (whole + fraction).lstrip(b"0")
+    if sign:
+        raise InvalidCredits("must be at least 0" if digits else "must not be -0")
+    significant = digits.rstrip(b"0")
+    trailing = len(digits) - len(significant)
+    power = _signed(exponent_sign, exponent) - len(fraction) + trailing
+    return _amount(significant, power) if significant else 0
+
+
+def _signed(sign: bytes, exponent: bytes) -> int:
+    # Nineteen digits count further than any text is long; what is cut off changes no verdict.
+    magnitude = int(exponent.lstrip(b"0")[:19] or b"0")
+    return -magnitude if sign == b"-" else magnitude
+
+
+def _amount(significant: bytes, power: int) -> int:
+    """`significant` × 10^`power` credits; `significant` neither begins nor ends with a zero."""
+    if len(significant) + power > _MAX_WHOLE_DIGITS:
+        raise _too_much()
+    if power < -_DECIMALS:
+        raise InvalidCredits(f"round to {_DECIMALS} decimals")
+    micro: int = int(significant) * 10 ** (power + _DECIMALS)
+    if micro > MAX_AMOUNT:
+        raise _too_much()
+    return micro
+
+
+def _too_much() -> InvalidCredits:
+    return InvalidCredits(f"must be at most {MAX_AMOUNT // MICRO}")
