@@ -1,0 +1,198 @@
+-- What a reader asks. Of a list's statements, `…_older` walks towards older objects and `…_newer`
+-- towards newer ones; both start beyond a position, which `position_of_…` finds for an id.
+
+-- name: begin_reading
+BEGIN
+
+-- name: end_reading
+ROLLBACK
+
+-- name: ping
+SELECT 1 FROM schema_migrations LIMIT 1
+
+-- name: read_balance
+SELECT remaining, consumed, overage, next_due_at FROM accounts WHERE organization_id = ?1
+
+-- name: read_credential
+SELECT
+    d.hash, d.organization_id, d.key_id, d.expires_at,
+    k.key_id, k.organization_id, k.teamspace_id, k.name, k.level, k.scopes, k.imported,
+    k.created_at, k.expires_at, k.revoked_at, k.last_used_at,
+    o.organization_id, o.name, o.external_id, o.default_teamspace_id, o.rate_limits, o.content,
+    o.created_at,
+    t.organization_id, t.teamspace_id, t.name, t.access, t.cloud_provider, t.rate_limits,
+    t.created_at
+FROM key_directory AS d
+JOIN api_keys AS k ON k.organization_id = d.organization_id AND k.key_id = d.key_id
+LEFT JOIN organizations AS o ON o.organization_id = k.organization_id
+LEFT JOIN teamspaces AS t
+    ON t.organization_id = k.organization_id AND t.teamspace_id = k.teamspace_id
+WHERE d.hash = ?1
+
+-- name: position_of_organization
+SELECT created_at FROM organizations WHERE ?1 = '' AND organization_id = ?2
+
+-- name: organizations_older
+SELECT
+    organization_id, name, external_id, default_teamspace_id, rate_limits, content, created_at
+FROM organizations
+WHERE ?1 = '' AND (created_at, organization_id) < (?2, ?3)
+ORDER BY created_at DESC, organization_id DESC
+LIMIT ?4
+
+-- name: organizations_newer
+SELECT
+    organization_id, name, external_id, default_teamspace_id, rate_limits, content, created_at
+FROM organizations
+WHERE ?1 = '' AND (created_at, organization_id) > (?2, ?3)
+ORDER BY created_at, organization_id
+LIMIT ?4
+
+-- name: position_of_teamspace
+SELECT created_at FROM teamspaces WHERE organization_id = ?1 AND teamspace_id = ?2
+
+-- name: teamspaces_older
+SELECT
+    organization_id, teamspace_id, name, access, cloud_provider, rate_limits, created_at
+FROM teamspaces
+WHERE organization_id = ?1 AND (created_at, teamspace_id) < (?2, ?3)
+ORDER BY created_at DESC, teamspace_id DESC
+LIMIT ?4
+
+-- name: teamspaces_newer
+SELECT
+    organization_id, teamspace_id, name, access, cloud_provider, rate_limits, created_at
+FROM teamspaces
+WHERE organization_id = ?1 AND (created_at, teamspace_id) > (?2, ?3)
+ORDER BY created_at, teamspace_id
+LIMIT ?4
+
+-- name: position_of_key
+SELECT created_at FROM api_keys WHERE organization_id = ?1 AND key_id = ?2
+
+-- name: keys_older
+SELECT
+    key_id, organization_id, teamspace_id, name, level, scopes, imported, created_at, expires_at,
+    revoked_at, last_used_at
+FROM api_keys
+WHERE organization_id = ?1 AND (created_at, key_id) < (?2, ?3)
+ORDER BY created_at DESC, key_id DESC
+LIMIT ?4
+
+-- name: keys_newer
+SELECT
+    key_id, organization_id, teamspace_id, name, level, scopes, imported, created_at, expires_at,
+    revoked_at, last_used_at
+FROM api_keys
+WHERE organization_id = ?1 AND (created_at, key_id) > (?2, ?3)
+ORDER BY created_at, key_id
+LIMIT ?4
+
+-- name: position_of_grant
+SELECT issued FROM grants WHERE organization_id = ?1 AND grant_id = ?2
+
+-- name: grants_older
+SELECT
+    organization_id, grant_id, kind, amount, remaining, held, priority, effective_at, expires_at,
+    status, issued, reference, created_at
+FROM grants
+WHERE organization_id = ?1 AND (issued, grant_id) < (?2, ?3)
+ORDER BY issued DESC, grant_id DESC
+LIMIT ?4
+
+-- name: grants_newer
+SELECT
+    organization_id, grant_id, kind, amount, remaining, held, priority, effective_at, expires_at,
+    status, issued, reference, created_at
+FROM grants
+WHERE organization_id = ?1 AND (issued, grant_id) > (?2, ?3)
+ORDER BY issued, grant_id
+LIMIT ?4
+
+-- name: last_sequence
+SELECT sequence FROM accounts WHERE organization_id = ?1
+
+-- name: booked_at
+SELECT booked_at FROM entries WHERE organization_id = ?1 AND sequence = ?2
+
+-- name: sequence_of_event
+SELECT sequence FROM usage_events WHERE organization_id = ?1 AND event_id = ?2
+
+-- name: read_sealed
+SELECT
+    e.organization_id, e.sequence, e.kind, e.credits, e.drawn, e.grant_id, e.event_id, e.hold_id,
+    e.teamspace_id, e.api_key_id, e.meter, e.occurred_at, e.booked_at, e.remaining_after,
+    e.consumed_after, e.overage_after, e.held_after, e.detail, e.content, before.hash, e.hash
+FROM entries AS e
+LEFT JOIN entries AS before
+    ON before.organization_id = e.organization_id AND before.sequence = e.sequence - 1
+WHERE e.organization_id = ?1 AND e.sequence = ?2
+
+-- Sequences of entries from ?2 up to, not including, ?3.
+
+-- name: entries_older
+-- Used without a kind, or with that of usage, which most entries have.
+SELECT sequence
+FROM entries
+WHERE organization_id = ?1 AND sequence >= ?2 AND sequence < ?3 AND (?4 IS NULL OR kind = ?4)
+ORDER BY sequence DESC
+LIMIT ?5
+
+-- name: entries_newer
+SELECT sequence
+FROM entries
+WHERE organization_id = ?1 AND sequence >= ?2 AND sequence < ?3 AND (?4 IS NULL OR kind = ?4)
+ORDER BY sequence
+LIMIT ?5
+
+-- name: entries_of_kind_older
+SELECT sequence
+FROM entries INDEXED BY entries_by_kind
+WHERE
+    organization_id = ?1 AND sequence >= ?2 AND sequence < ?3
+    AND kind = ?4 AND kind <> 'usage.booked'
+ORDER BY sequence DESC
+LIMIT ?5
+
+-- name: entries_of_kind_newer
+SELECT sequence
+FROM entries INDEXED BY entries_by_kind
+WHERE
+    organization_id = ?1 AND sequence >= ?2 AND sequence < ?3
+    AND kind = ?4 AND kind <> 'usage.booked'
+ORDER BY sequence
+LIMIT ?5
+
+-- name: entries_of_grant_older
+SELECT sequence
+FROM entries INDEXED BY entries_by_grant
+WHERE
+    organization_id = ?1 AND sequence >= ?2 AND sequence < ?3
+    AND (?4 IS NULL OR kind = ?4) AND grant_id = ?6
+ORDER BY sequence DESC
+LIMIT ?5
+
+-- name: entries_of_grant_newer
+SELECT sequence
+FROM entries INDEXED BY entries_by_grant
+WHERE
+    organization_id = ?1 AND sequence >= ?2 AND sequence < ?3
+    AND (?4 IS NULL OR kind = ?4) AND grant_id = ?6
+ORDER BY sequence
+LIMIT ?5
+
+-- name: read_periods
+SELECT
+    organization_id, period_index, period_start, period_end, timezone, allowance, sequence
+FROM periods
+WHERE organization_id = ?1
+ORDER BY period_index
+
+-- name: read_consumed_between
+SELECT coalesce(sum(credits), 0)
+FROM usage_rollups
+WHERE organization_id = ?1 AND bucket >= ?2 AND bucket < ?3
+
+-- name: read_due
+-- Ties stay in the order of the index: at midnight on the first of a month there are many.
+SELECT organization_id FROM accounts WHERE next_due_at <= ?1 ORDER BY next_due_at LIMIT ?2

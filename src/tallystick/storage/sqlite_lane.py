@@ -1,0 +1,180 @@
+"""The lane of an SQLite store: one connection, one transaction at a time.
+
+Theory of operation. `load` and the writes of `append` run in the event loop: they touch pages in
+memory, a few microseconds each, and handing them to a thread would cost more than they do. What
+waits for the disk runs in the store's one worker thread: COMMIT, which writes the log, syncs it and
+now and then moves it into the database, and BEGIN where another process holds the lock.
+
+A job in the worker outlives the task that waits for it: a task that is cancelled leaves the job to
+end by itself, and whoever uses the lane next waits for that and rolls back what is then still open.
+So the lane is either idle or in one transaction of its present user, whatever became of the last.
+
+The job itself puts things right when COMMIT fails, for the same reason: nobody may be waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from tallystick.ledger.ports import StoreUnavailable
+from tallystick.storage import rows
+from tallystick.storage.sqlite_errors import translate_commit, translating
+from tallystick.storage.sqlite_load import SQL, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from tallystick.ledger.ports import Changes, Snapshot, Wanted
+
+    Write = tuple[str, Iterable[Sequence[Any]]]
+
+
+class SqliteLane:
+    """The only writer of its database file."""
+
+    def __init__(
+        self,
+        connect: Callable[[], apsw.Connection],
+        worker: ThreadPoolExecutor,
+        clock: Callable[[], int],
+        busy_timeout_ms: int,
+    ) -> None:
+        self._connect = connect
+        self._worker = worker
+        self._clock = clock
+        self._busy_timeout_ms = busy_timeout_ms
+        self._connection: apsw.Connection | None = connect()
+        self._job: Future[None] | None = None
+
+    async def load(self, wanted: Wanted) -> Snapshot:
+        await self.abandon()
+        connection = await self._begin()
+        try:
+            with translating():
+                return load(connection, wanted, self._clock())
+        except BaseException:
+            self._roll_back()
+            raise
+
+    async def append(self, changes: Changes) -> None:
+        connection = self._connection
+        if connection is None or not connection.in_transaction:
+            raise RuntimeError("append comes after load, once")
+        try:
+            with translating():
+                for statement, values in _writes(changes):
+                    connection.executemany(SQL[statement], values)
+        except BaseException:
+            self._roll_back()
+            raise
+        await self._in_worker(self._commit)
+
+    async def abandon(self) -> None:
+        if self._job is not None:
+            await _ended(self._job)
+            self._job = None
+        self._roll_back()
+
+    async def close(self) -> None:
+        """Undoes what is open, moves the log into the database and closes it."""
+        await self.abandon()
+        await self._in_worker(self._drop_connection)
+
+    async def _begin(self) -> apsw.Connection:
+        with translating():
+            if self._connection is None:
+                self._connection = self._connect()
+            try:
+                self._connection.execute(SQL["begin"])
+            except apsw.BusyError:
+                await self._in_worker(self._begin_patiently)
+        return self._connection
+
+    def _begin_patiently(self) -> None:
+        connection = self._connection
+        if connection is None:
+            raise StoreUnavailable("the lane is closed")
+        connection.set_busy_timeout(self._busy_timeout_ms)
+        try:
+            connection.execute(SQL["begin"])
+        finally:
+            connection.set_busy_timeout(0)
+
+    def _commit(self) -> None:
+        if self._connection is None:
+            raise StoreUnavailable("the lane is closed")
+        try:
+            self._connection.execute(SQL["commit"])
+        except apsw.Error as error:
+            self._roll_back()
+            raise translate_commit(error) from error
+
+    async def _in_worker(self, job: Callable[[], None]) -> None:
+        self._job = self._worker.submit(job)
+        await asyncio.shield(asyncio.wrap_future(self._job))
+        self._job = None
+
+    def _roll_back(self) -> None:
+        """Leaves no transaction open; a connection that cannot even do that is given up."""
+        if self._connection is not None and self._connection.in_transaction:
+            try:
+                self._connection.execute(SQL["rollback"])
+            except apsw.Error:
+                self._drop_connection()
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(force=True)
+
+
+async def _ended(job: Future[None]) -> None:
+    """Waits for a job whose outcome concerns nobody any more."""
+    future = asyncio.wrap_future(job)
+    await asyncio.wait([future])
+    future.exception()
+
+
+def _writes(changes: Changes) -> Iterator[Write]:
+    """Statements and the rows to run them with; what others refer to comes first."""
+    yield from _directory_writes(changes)
+    if changes.accounts:
+        yield "put_account", map(rows.account_row, changes.accounts)
+        yield "set_next_due", [(one.organization_id, one.next_due_at) for one in changes.accounts]
+    if changes.grants:
+        yield "put_grant", [rows.grant_row(owner, grant) for owner, grant in changes.grants]
+        yield "set_grant_status", [(owner, one.id, one.status) for owner, one in changes.grants]
+    if changes.entries:
+        yield "add_entry", map(rows.sealed_row, changes.entries)
+    if changes.usage:
+        yield "add_usage_event", changes.usage
+    if changes.periods:
+        yield "put_period", map(rows.period_row, changes.periods)
+    if changes.rollups:
+        yield "add_to_rollup", [(*key, *added) for key, added in changes.rollups.items()]
+
+
+def _directory_writes(changes: Changes) -> Iterator[Write]:
+    if changes.organizations:
+        yield "put_organization", map(rows.organization_row, changes.organizations.values())
+    if changes.teamspaces:
+        yield "put_teamspace", map(rows.teamspace_row, changes.teamspaces.values())
+    if changes.keys:
+        yield "put_key", map(rows.key_row, changes.keys.values())
+    if changes.secrets:
+        yield "put_secret", map(rows.secret_row, changes.secrets.values())
+    if changes.dropped_secrets:
+        yield "drop_secret", [(digest,) for digest in changes.dropped_secrets]
+    if changes.keys_used:
+        yield (
+            "note_key_used",
+            [(rows.scope_of(name[0]), name[1], at) for name, at in changes.keys_used.items()],
+        )
+    if changes.forget_replays_before is not None:
+        yield "forget_replays", [(changes.forget_replays_before,)]
+    if changes.replays:
+        yield "put_replay", map(rows.replay_row, changes.replays.values())
