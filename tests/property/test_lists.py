@@ -28,9 +28,13 @@ def lists_and_pages(draw: st.DrawFn) -> tuple[list[int], list[int], Page]:
     rows = list(range(draw(st.integers(1, 12))))
     stored = draw(st.integers(0, len(rows)))
     cursor = draw(st.sampled_from(["none", "after", "before"]))
-    page = Page(draw(st.integers(1, 6)), ascending=draw(st.booleans()))
-    if cursor != "none":
-        page = page._replace(**{cursor: str(draw(st.sampled_from(rows)))})
+    row = str(draw(st.sampled_from(rows)))
+    page = Page(
+        draw(st.integers(1, 6)),
+        after=row if cursor == "after" else None,
+        before=row if cursor == "before" else None,
+        ascending=draw(st.booleans()),
+    )
     return rows[:stored], rows[stored:], page
 
 
