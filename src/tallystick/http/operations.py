@@ -85,6 +85,10 @@ class Operation:
     `name` is the operation's id everywhere: in OpenAPI, in `rate_limits`, in logs. `request` is the
     body's type (None: no body is read); `media_types` says what a body may be, `streams` that the
     handler reads the body by itself under the media types named there.
+
+    The reference is generated from this line. Where one type does not say it, `bodies` names the
+    type of a body by its media type (of a streamed one: of each line), and `responses` the type of
+    an answer by its status; `example` is a body that the reference shows.
     """
 
     name: str
@@ -100,10 +104,14 @@ class Operation:
     request_optional: bool = False
     media_types: tuple[bytes, ...] = (b"application/json",)
     streams: tuple[bytes, ...] = ()
+    bodies: Mapping[bytes, Any] = field(default_factory=dict)
+    example: Any = None
     response: Any = None
+    produces: bytes = b"application/json"
     status: int = 200
     also: Mapping[int, str] = field(default_factory=dict)
     """Further successful statuses and what they mean."""
+    responses: Mapping[int, Any] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
     """Codes beyond those that every operation of its audience can answer."""
     query: tuple[Parameter, ...] = ()
