@@ -206,13 +206,14 @@ def _change_plan(account: Account, command: ChangePlan, now: int) -> Decision:
     difference = _allowance_difference(account, after) if command.apply_now else 0
     if difference > account.room:
         return Refusal(reason=Reason.SUM_LIMIT, figures={"room": account.room}), []
-    if after == before and not difference and not command.apply_now:
+    present = replace(account.plan, overage=after.overage)
+    if command.apply_now:
+        present = replace(present, allowance=after.allowance)
+    if (after, present) == (before, account.plan) and not difference:
         return changed(account), []
 
     # ── decided: from here on, only changes ──
-    account.plan = replace(account.plan, overage=after.overage)
-    if command.apply_now:
-        account.plan = replace(account.plan, allowance=after.allowance)
+    account.plan = present
     account.next_plan = after if after != account.plan else None
     facts = {**after.to_facts(), "apply_now": command.apply_now}
     entries = [account.entry(EntryKind.PLAN_CHANGED, now, detail=canonical_json(facts))]
