@@ -15,22 +15,20 @@ The job itself puts things right when COMMIT fails, for the same reason: nobody 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import apsw
 
 from tallystick.ledger.ports import StoreUnavailable
-from tallystick.storage import rows
 from tallystick.storage.sqlite_errors import translate_commit, translating
 from tallystick.storage.sqlite_load import SQL, load
+from tallystick.storage.sqlite_write import write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from tallystick.ledger.ports import Changes, Snapshot, Wanted
-
-    Write = tuple[str, Iterable[Sequence[Any]]]
 
 
 class SqliteLane:
@@ -49,16 +47,19 @@ class SqliteLane:
         self._busy_timeout_ms = busy_timeout_ms
         self._connection: apsw.Connection | None = connect()
         self._job: Future[None] | None = None
+        self._loaded: dict[str, int] = {}
 
     async def load(self, wanted: Wanted) -> Snapshot:
         await self.abandon()
         connection = await self._begin()
         try:
             with translating():
-                return load(connection, wanted, self._clock())
+                snapshot = load(connection, wanted, self._clock())
         except BaseException:
             self._roll_back()
             raise
+        self._loaded = {name: one.sequence for name, one in snapshot.accounts.items()}
+        return snapshot
 
     async def append(self, changes: Changes) -> None:
         connection = self._connection
@@ -66,8 +67,7 @@ class SqliteLane:
             raise RuntimeError("append comes after load, once")
         try:
             with translating():
-                for statement, values in _writes(changes):
-                    connection.executemany(SQL[statement], values)
+                write(connection, changes, self._loaded)
         except BaseException:
             self._roll_back()
             raise
@@ -137,44 +137,3 @@ async def _ended(job: Future[None]) -> None:
     future = asyncio.wrap_future(job)
     await asyncio.wait([future])
     future.exception()
-
-
-def _writes(changes: Changes) -> Iterator[Write]:
-    """Statements and the rows to run them with; what others refer to comes first."""
-    yield from _directory_writes(changes)
-    if changes.accounts:
-        yield "put_account", map(rows.account_row, changes.accounts)
-        yield "set_next_due", [(one.organization_id, one.next_due_at) for one in changes.accounts]
-    if changes.grants:
-        yield "put_grant", [rows.grant_row(owner, grant) for owner, grant in changes.grants]
-        yield "set_grant_status", [(owner, one.id, one.status) for owner, one in changes.grants]
-    if changes.entries:
-        yield "add_entry", map(rows.sealed_row, changes.entries)
-    if changes.usage:
-        yield "add_usage_event", changes.usage
-    if changes.periods:
-        yield "put_period", map(rows.period_row, changes.periods)
-    if changes.rollups:
-        yield "add_to_rollup", [(*key, *added) for key, added in changes.rollups.items()]
-
-
-def _directory_writes(changes: Changes) -> Iterator[Write]:
-    if changes.organizations:
-        yield "put_organization", map(rows.organization_row, changes.organizations.values())
-    if changes.teamspaces:
-        yield "put_teamspace", map(rows.teamspace_row, changes.teamspaces.values())
-    if changes.keys:
-        yield "put_key", map(rows.key_row, changes.keys.values())
-    if changes.secrets:
-        yield "put_secret", map(rows.secret_row, changes.secrets.values())
-    if changes.dropped_secrets:
-        yield "drop_secret", [(digest,) for digest in changes.dropped_secrets]
-    if changes.keys_used:
-        yield (
-            "note_key_used",
-            [(rows.scope_of(name[0]), name[1], at) for name, at in changes.keys_used.items()],
-        )
-    if changes.forget_replays_before is not None:
-        yield "forget_replays", [(changes.forget_replays_before,)]
-    if changes.replays:
-        yield "put_replay", map(rows.replay_row, changes.replays.values())

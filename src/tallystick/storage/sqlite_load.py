@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import apsw
+
 from tallystick.domain.commands import Earlier
 from tallystick.ledger.ports import Snapshot
 from tallystick.storage import rows
@@ -15,8 +17,6 @@ from tallystick.storage.queries import load_statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
-
-    import apsw
 
     from tallystick.domain.account import Account
     from tallystick.domain.entries import Entry
@@ -79,9 +79,12 @@ def _load_organizations(
 def _load_events(
     connection: apsw.Connection, events: set[tuple[str, str]], snapshot: Snapshot
 ) -> None:
-    for row in _fetch(connection, "load_event", events):
-        entry = rows.entry_from(row)
-        snapshot.events[entry[0], row[6]] = entry
+    ids: dict[str, list[str]] = {}
+    for organization_id, event_id in events:
+        ids.setdefault(organization_id, []).append(event_id)
+    names = ((name, apsw.carray(tuple(one))) for name, one in ids.items())
+    for row in _fetch(connection, "load_events", names):
+        snapshot.events[row[0], row[6]] = rows.entry_from(row)
 
 
 def _load_references(

@@ -42,14 +42,15 @@ WHERE organization_id = ?1
 -- name: load_external_id
 SELECT external_id, organization_id FROM organizations WHERE external_id = ?1
 
--- name: load_event
+-- name: load_events
+-- ?2 is an array of event ids; CROSS JOIN keeps SQLite from starting with the tables.
 SELECT
     e.organization_id, e.sequence, e.kind, e.credits, e.drawn, e.grant_id, e.event_id, e.hold_id,
     e.teamspace_id, e.api_key_id, e.meter, e.occurred_at, e.booked_at, e.remaining_after,
     e.consumed_after, e.overage_after, e.held_after, e.detail, e.content
-FROM usage_events AS u
-JOIN entries AS e ON e.organization_id = u.organization_id AND e.sequence = u.sequence
-WHERE u.organization_id = ?1 AND u.event_id = ?2
+FROM carray(?2) AS wanted
+CROSS JOIN usage_events AS u ON u.event_id = wanted.value AND u.organization_id = ?1
+CROSS JOIN entries AS e ON e.organization_id = u.organization_id AND e.sequence = u.sequence
 
 -- name: load_grant
 SELECT
@@ -154,50 +155,48 @@ ON CONFLICT (hash) DO UPDATE SET
 -- name: drop_secret
 DELETE FROM key_directory WHERE hash = ?1
 
--- name: put_account
--- Without next_due_at: an index stands on it, and naming it here would write that index each time.
+-- name: add_account
 INSERT INTO accounts (
     organization_id, status, plan, next_plan, period_index, period_start, period_end,
     allowance_grant_id, remaining, consumed, overage, held, pending, sequence, head, advanced_to,
     next_due_at
 )
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-ON CONFLICT (organization_id) DO UPDATE SET
-    status = excluded.status,
-    plan = excluded.plan,
-    next_plan = excluded.next_plan,
-    period_index = excluded.period_index,
-    period_start = excluded.period_start,
-    period_end = excluded.period_end,
-    allowance_grant_id = excluded.allowance_grant_id,
-    remaining = excluded.remaining,
-    consumed = excluded.consumed,
-    overage = excluded.overage,
-    held = excluded.held,
-    pending = excluded.pending,
-    sequence = excluded.sequence,
-    head = excluded.head,
-    advanced_to = excluded.advanced_to
+
+-- name: change_account
+-- Without next_due_at: an index stands on it, which would be written each time it is named here.
+UPDATE accounts SET
+    status = ?2,
+    plan = ?3,
+    next_plan = ?4,
+    period_index = ?5,
+    period_start = ?6,
+    period_end = ?7,
+    allowance_grant_id = ?8,
+    remaining = ?9,
+    consumed = ?10,
+    overage = ?11,
+    held = ?12,
+    pending = ?13,
+    sequence = ?14,
+    head = ?15,
+    advanced_to = ?16
+WHERE organization_id = ?1
 
 -- name: set_next_due
 UPDATE accounts SET next_due_at = ?2 WHERE organization_id = ?1 AND next_due_at <> ?2
 
--- name: put_grant
--- Without the status: the index of live grants depends on it (see put_account).
+-- name: add_grant
 INSERT INTO grants (
     organization_id, grant_id, kind, amount, remaining, held, priority, effective_at, expires_at,
     status, issued, reference, created_at
 )
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-ON CONFLICT (organization_id, grant_id) DO UPDATE SET
-    kind = excluded.kind,
-    amount = excluded.amount,
-    remaining = excluded.remaining,
-    held = excluded.held,
-    priority = excluded.priority,
-    effective_at = excluded.effective_at,
-    expires_at = excluded.expires_at,
-    created_at = excluded.created_at
+
+-- name: change_grant
+-- The rest never changes, but for the status, on which the index of live grants depends.
+UPDATE grants SET amount = ?3, remaining = ?4, held = ?5
+WHERE organization_id = ?1 AND grant_id = ?2
 
 -- name: set_grant_status
 UPDATE grants SET status = ?3 WHERE organization_id = ?1 AND grant_id = ?2 AND status <> ?3
