@@ -19,6 +19,7 @@ from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import ApiError, FieldError, translate
 from tallystick.http.gate import Gate, Verdict, refuse
 from tallystick.http.operations import MAX_BODY, Answer, Audience, Call, Operation
+from tallystick.http.wire import media_type
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ports import StoreError
 
@@ -49,6 +50,9 @@ def create_app(
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, {})[operation.method] = operation
+    service.limitable = frozenset(
+        operation.name for operation in operations if operation.audience is Audience.TENANT
+    )
     gate = Gate(service)
     routes = [
         Route(path, PathEndpoint(service, gate, methods, local=local))
@@ -303,11 +307,6 @@ class Body:
                 name.decode() for name in (*self._operation.media_types, *self._operation.streams)
             )
             raise ApiError("unsupported_media_type", f"this operation reads {known}")
-
-
-def media_type(content_type: bytes | None) -> bytes:
-    """The media type without parameters, in lower case."""
-    return b"" if content_type is None else content_type.partition(b";")[0].strip().lower()
 
 
 def _too_large() -> ApiError:

@@ -27,7 +27,8 @@ class Limiter(Protocol):
 @dataclass(slots=True, kw_only=True)
 class Service:
     """Clocks: `clock` is the ledger's (microseconds), `monotonic_ms` the limiter's, `epoch_ms` only
-    prints. `new_id` and `entropy` are the sources of ids and secrets."""
+    prints. `new_id` and `entropy` are the sources of ids and secrets. `limitable` names the
+    operations that an organization's own limits may concern; whoever routes the table fills it."""
 
     ledger: Ledger
     reads: Reads
@@ -41,6 +42,7 @@ class Service:
     entropy: Callable[[int], bytes]
     pepper: bytes | None = None
     trusted_proxies: frozenset[str] = frozenset()
+    limitable: frozenset[str] = frozenset()
     request_ids: Iterator[str] = field(init=False)
     replays_in_flight: set[ReplayKey] = field(default_factory=set)
 

@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PATH: Final = re.compile(r" - at `(?:key in )?\$(.*)`$")
+_PATH: Final = re.compile(r" - at (?:`key` in )?`\$(.*)`$", re.DOTALL)
+_LONGEST_ECHO: Final = 200
+"""Characters of what was sent that an error repeats: an answer is not to grow with the nonsense."""
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 
 encode: Final = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def media_type(content_type: bytes | None) -> bytes:
+    """The media type without parameters, in lower case."""
+    return b"" if content_type is None else content_type.partition(b";")[0].strip().lower()
 
 
 def credits_json(micro: int) -> msgspec.Raw:
@@ -50,10 +57,20 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     return value
 
 
-def refuse_duplicate_keys(body: bytes) -> None:
-    """Raises 422 where an object in `body` (valid JSON) names a key twice."""
+def decode_strictly(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """`decode`, and 422 also where an object names a key twice."""
+    value = decode(decoder, body)
+    refuse_duplicate_keys(body)
+    return value
+
+
+def refuse_duplicate_keys(body: bytes) -> object:
+    """Raises 422 where an object in `body` (valid JSON) names a key twice.
+
+    Returns what was read meanwhile; its numbers are text, spelled as they were sent.
+    """
     try:
-        json.loads(body, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+        return json.loads(body, object_pairs_hook=_unique, parse_int=str, parse_float=str)
     except RecursionError:
         raise invalid("", "nested too deeply", "malformed_json") from None
     except UnicodeDecodeError as error:
@@ -65,7 +82,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise invalid("", f"the key {twice!r} occurs twice in one object", "duplicate_key")
+        raise invalid("", f"the key {shorten(twice)!r} occurs twice in one object", "duplicate_key")
     return found
 
 
@@ -76,7 +93,8 @@ def _validation_error(text: str) -> ApiError:
         text = text[: found.start()]
         pointer = "".join(_pointer_step(*step) for step in _STEP.findall(found.group(1)))
     if missing := re.search(r"(?:missing required|unknown) field `([^`]*)`", text):
-        pointer += "/" + _escape(missing.group(1))
+        pointer += "/" + escape_step(shorten(missing.group(1)))
+    text = shorten(text)
     return ApiError(
         "validation_failed",
         f"{pointer or 'the body'}: {text}",
@@ -85,10 +103,15 @@ def _validation_error(text: str) -> ApiError:
 
 
 def _pointer_step(name: str, index: str) -> str:
-    return "/" + (_escape(name) if name else index or "*")
+    return "/" + (escape_step(name) if name else index or "*")
 
 
-def _escape(step: str) -> str:
+def shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…"
+
+
+def escape_step(step: str) -> str:
+    """A key as a step of a JSON pointer."""
     return step.replace("~", "~0").replace("/", "~1")
 
 
