@@ -53,6 +53,10 @@ class KeyEnded(NamedTuple):
     key: ApiKey
 
 
+class ExpiresTooEarly(NamedTuple):
+    """The new key would have expired before it was made."""
+
+
 class SecretTaken(NamedTuple):
     """A key with this secret exists already."""
 
@@ -230,7 +234,9 @@ class CreateKey(_Single):
             if self.key.teamspace_id is not None:
                 wanted.teamspaces.add((self.key.organization_id, self.key.teamspace_id))
 
-    def decide(self, work: Work) -> ApiKey | NoSuchOrganization | NoSuchTeamspace | SecretTaken:
+    def decide(
+        self, work: Work
+    ) -> ApiKey | NoSuchOrganization | NoSuchTeamspace | ExpiresTooEarly | SecretTaken:
         key = replace(self.key, created_at=work.snapshot.now)
         if key.organization_id is not None:
             organization = work.snapshot.organizations.get(key.organization_id)
@@ -239,6 +245,8 @@ class CreateKey(_Single):
             key = replace(key, teamspace_id=key.teamspace_id or organization.default_teamspace_id)
             if self.key.teamspace_id is not None and not _has_teamspace(work, key):
                 return NoSuchTeamspace(self.key.teamspace_id)
+        if not key.is_valid(key.created_at):
+            return ExpiresTooEarly()
         if self.digest in work.snapshot.secrets:
             return SecretTaken()
         _put_key(work, key)
