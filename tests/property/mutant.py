@@ -1,0 +1,68 @@
+"""Walks over a core with one mutation in it, imported afresh beside the real one."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Protocol
+
+from tests.property.mutations import Mutation
+
+_AFRESH = ("tallystick.domain", "tests.property")
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds one module, with the text it is given."""
+
+    def __init__(self, name: str, source: str) -> None:
+        self._name = name
+        self._loader = _Loader(source)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != self._name:
+            return None
+        return importlib.util.spec_from_loader(name, self._loader)
+
+
+class _Loader(importlib.abc.InspectLoader):
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def get_source(self, fullname: str) -> str:
+        return self._source
+
+
+class Walk(Protocol):
+    def __call__(self, seed: int, steps: int) -> object: ...
+
+
+@contextmanager
+def walks_with(mutation: Mutation | None) -> Iterator[Walk]:
+    """The walks, over a core that was imported afresh with the mutation in it."""
+    finders = [] if mutation is None else [_Finder(mutation.name, mutation.source())]
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_afresh(name)}
+    sys.meta_path[:0] = finders
+    try:
+        walk: Walk = importlib.import_module("tests.property.walk").walk
+        yield walk
+    finally:
+        del sys.meta_path[: len(finders)]
+        for name in [name for name in sys.modules if _is_afresh(name)]:
+            del sys.modules[name]
+        sys.modules.update(kept)
+        for name, module in kept.items():
+            parent, _, child = name.rpartition(".")
+            setattr(sys.modules[parent], child, module)
+
+
+def _is_afresh(name: str) -> bool:
+    """What is imported anew: the core and what drives it, not what stands outside looking on."""
+    return name.startswith(_AFRESH) and not name.rpartition(".")[2].startswith(("test_", "mutant"))

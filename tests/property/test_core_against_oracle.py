@@ -1,0 +1,194 @@
+"""The core and an independent oracle, led through the same lives, tell the same story.
+
+Every step of the twins checks: the answer and the entries are the oracle's; the triple closes and
+nothing is negative; the entries are gapless, chained, and give the same balances and grants when
+added up alone; who looks ahead, at once or in many steps, sees to the byte what is written later; a
+refusal, a duplicate and a read change nothing at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tallystick.domain.account import advance
+from tests.oracle_calendar import Calendar
+from tests.oracle_words import Terms
+from tests.property import edges
+from tests.property.twins import GrantAsk, Twins, UsageAsk
+from tests.property.walk import walk
+
+TERMS = st.builds(
+    lambda allowance, calendar, rollover, periods, overage: Terms(
+        allowance=allowance,
+        calendar=calendar,
+        rollover=rollover[0],
+        rollover_cap=rollover[1],
+        rollover_periods=periods,
+        overage=overage[0],
+        overage_limit=overage[1],
+    ),
+    st.sampled_from(edges.ALLOWANCES) | st.decimals(0, 1000, places=6),
+    st.builds(
+        Calendar,
+        st.sampled_from(edges.INTERVALS),
+        st.sampled_from(edges.COUNTS),
+        st.sampled_from(edges.ANCHORS),
+        st.sampled_from(edges.ZONES),
+    ),
+    st.sampled_from(edges.ROLLOVERS),
+    st.sampled_from(edges.ROLLOVER_PERIODS),
+    st.sampled_from(edges.OVERAGES),
+)
+
+
+def some(names: Sequence[str]) -> st.SearchStrategy[str]:
+    return st.sampled_from(names)
+
+
+class Organization(RuleBasedStateMachine):
+    """One organization's life, which hypothesis leads and shortens when it goes wrong."""
+
+    @initialize(terms=TERMS, start=st.sampled_from(edges.STARTS), later=st.integers(0, 3))
+    def found(self, terms: Terms, start: int, later: int) -> None:
+        self.twins = Twins(terms, start + later * edges.DAY)
+
+    @rule(
+        number=st.integers(0, 9),
+        amount=some(edges.AMOUNTS),
+        overdraw=st.booleans(),
+        occurred=some(("unsaid", "long ago", "now")),
+        meter=st.sampled_from((None, "", "llm.tokens")),
+    )
+    def use(
+        self, number: int, amount: str, overdraw: bool, occurred: str, meter: str | None
+    ) -> None:
+        ask = UsageAsk(
+            edges.amount_of(amount, self.twins),
+            overdraw=overdraw,
+            meter=meter,
+            occurred_at=edges.instant_of(occurred, self.twins),
+        )
+        self.twins.use(f"event-{number}-{len(self.twins.entries) // 2}", ask)
+
+    @rule(data=st.data(), alteration=some(edges.USE_ALTERATIONS))
+    def use_again(self, data: st.DataObject, alteration: str) -> None:
+        if self.twins.booked:
+            event_id = data.draw(some(list(self.twins.booked)), label="event_id")
+            ask = self.twins.booked[event_id]
+            self.twins.use(event_id, edges.altered_use(ask, alteration))
+
+    @rule(
+        kind=some(edges.GRANT_KINDS),
+        amount=some(edges.GRANTED + edges.GRANTED_TO_RICH),
+        priority=st.sampled_from(edges.PRIORITIES),
+        effective=some(edges.EFFECTIVE),
+        expires=some(edges.EXPIRES),
+        reference=st.sampled_from((None, "ref-1", "ref-2")),
+    )
+    def grant(
+        self,
+        kind: str,
+        amount: str,
+        priority: int,
+        effective: str,
+        expires: str,
+        reference: str | None,
+    ) -> None:
+        ask = GrantAsk(
+            kind,
+            edges.granted_of(amount, self.twins),
+            priority,
+            edges.instant_of(effective, self.twins),
+            edges.instant_of(expires, self.twins),
+            reference,
+        )
+        self.twins.grant(ask)
+
+    @rule(data=st.data(), alteration=some(edges.GRANT_ALTERATIONS), is_same=st.booleans())
+    def grant_again(self, data: st.DataObject, alteration: str, is_same: bool) -> None:
+        if self.twins.issued:
+            ask = data.draw(st.sampled_from(self.twins.issued), label="ask")
+            if not is_same:
+                ask = ask._replace(reference=None)
+            self.twins.grant(edges.altered_grant(ask, alteration))
+
+    @rule(data=st.data(), part=some(edges.VOIDED))
+    def void(self, data: st.DataObject, part: str) -> None:
+        number = data.draw(st.sampled_from([*self.twins.ids, 999_999_999]), label="number")
+        self.twins.void(number, edges.voided_of(part, self.twins, number))
+
+    @rule(
+        terms=TERMS,
+        names=st.frozensets(some(edges.PARTS)),
+        apply_now=st.booleans(),
+    )
+    def change(self, terms: Terms, names: frozenset[str], apply_now: bool) -> None:
+        self.twins.change(terms, names, apply_now=apply_now)
+
+    @rule(status=some(("active", "active", "active", "suspended", "suspended", "closed")))
+    def set_status(self, status: str) -> None:
+        self.twins.set_status(status)
+
+    @rule(until=some(edges.WAITS))
+    def wait(self, until: str) -> None:
+        self.twins.clock = edges.wait_until(until, self.twins)
+
+    @rule(by=st.integers(1, 2 * edges.HOUR))
+    def turn_clock_back(self, by: int) -> None:
+        self.twins.clock -= by
+
+    @rule(until=some(edges.WAITS))
+    def look(self, until: str) -> None:
+        self.twins.look(edges.wait_until(until, self.twins))
+
+    @rule()
+    def reload(self) -> None:
+        self.twins.reload()
+
+
+TestOrganization = Organization.TestCase
+TestOrganization.settings = settings(
+    derandomize=True, deadline=None, max_examples=150, stateful_step_count=40
+)
+
+
+@pytest.mark.parametrize("first_seed", range(0, 200, 20))
+def test_random_walks_tell_the_same_story(first_seed: int) -> None:
+    for seed in range(first_seed, first_seed + 20):
+        walk(seed, steps=100)
+
+
+@pytest.mark.parametrize(
+    ("interval", "zone"), [("month", "Europe/Paris"), ("week", "Pacific/Apia")]
+)
+def test_one_look_after_three_years_is_as_good_as_looking_daily(interval: str, zone: str) -> None:
+    anchor = datetime(2011, 1, 31)  # noqa: DTZ001 - a reading of a local clock
+    terms = Terms(
+        allowance=Decimal(100),
+        calendar=Calendar(interval, 1, anchor, zone),
+        rollover="percent",
+        rollover_cap=Decimal(50),
+        rollover_periods=2,
+    )
+    twins = Twins(terms, edges.STARTS[0])
+    twins.use("event-1", UsageAsk(7 * edges.CREDIT))
+    present = twins.clock + 3 * 365 * edges.DAY
+    looked_at_daily = twins.account.copy()
+    seen = [
+        entry
+        for day in range(twins.clock, present, edges.DAY)
+        for entry in advance(looked_at_daily, day)
+    ]
+    seen += advance(looked_at_daily, present)
+    known = len(twins.entries)
+    twins.clock = present
+    twins.use("event-2", UsageAsk(1))
+    assert seen == twins.entries[known:-1]
+    assert twins.account.period_index >= 36
