@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from tallystick.http.handlers import balances
+from tallystick.http.handlers import (
+    balances,
+    grants,
+    identity,
+    keys,
+    organizations,
+    teamspaces,
+)
 
-OPERATIONS = (*balances.OPERATIONS,)
+OPERATIONS = (
+    *balances.OPERATIONS,
+    *identity.OPERATIONS,
+    *teamspaces.OPERATIONS,
+    *organizations.OPERATIONS,
+    *grants.OPERATIONS,
+    *keys.OPERATIONS,
+)
