@@ -17,30 +17,35 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def _everything(_: object) -> bool:
+    return True
+
+
 async def walk(
     page: Page,
     ahead: Sequence[T],
     identify: Callable[[T], str],
     fetch: Callable[[Page], Awaitable[Sequence[T]]],
+    keep: Callable[[T], bool] = _everything,
 ) -> list[T]:
     """Up to `page.limit` + 1 objects in the order travelled (`before` walks against the list's).
 
-    `ahead` comes oldest first; `fetch` serves the stored rows, in the order travelled too, and
-    raises UnknownCursor.
+    `ahead` comes oldest first; `fetch` serves the stored rows that are to be kept, in the order
+    travelled too, and raises UnknownCursor. A cursor may name an object that is not kept.
     """
     towards_newer = page.ascending == (page.before is None)
     cursor = page.before if page.after is None else page.after
-    order = {identify(item): index for index, item in enumerate(ahead)}
-    if cursor in order and towards_newer:
-        rows = list(ahead[order[cursor] + 1 :])
-    elif cursor in order:
-        rows = [*reversed(ahead[: order[cursor]]), *await fetch(_newest(page))]
-    elif towards_newer:
-        rows = [*await fetch(page), *ahead]
-    elif cursor is not None:
-        rows = list(await fetch(page))
+    position = next((at for at, item in enumerate(ahead) if identify(item) == cursor), None)
+    if position is not None:
+        beyond = ahead[position + 1 :] if towards_newer else ahead[:position]
     else:
-        rows = [*reversed(ahead), *await fetch(page)]
+        beyond = ahead if towards_newer or cursor is None else []
+    kept = [item for item in beyond if keep(item)]
+    if towards_newer:
+        rows = kept if position is not None else [*await fetch(page), *kept]
+    else:
+        stored = page if position is None else _newest(page)
+        rows = [*reversed(kept), *await fetch(stored)]
     return rows[: page.limit + 1]
 
 

@@ -173,7 +173,10 @@ class Page(NamedTuple):
 
 
 class EntryFilter(NamedTuple):
-    """Conditions that entries meet, all of them; `start` and `end` are half-open on `booked_at`."""
+    """Conditions that entries meet, all of them; `start` and `end` are half-open on `booked_at`.
+
+    `grant_id` is that of entries about the grant, and of those that drew from it.
+    """
 
     kind: EntryKind | None = None
     event_id: str | None = None
@@ -206,7 +209,8 @@ class UnknownCursor(LookupError):
 
 class Reader(Protocol):
     """Committed, durable state. Lists come in the order travelled, one object more than the limit
-    where there are more."""
+    where there are more; those of the ledger end with the sequence `up_to`, however much has been
+    written since."""
 
     def balance(self, organization_id: str) -> BalanceRow | Awaitable[BalanceRow | None] | None:
         """The hot read: a value where it is at hand, an awaitable where it is not."""
@@ -230,12 +234,14 @@ class Reader(Protocol):
 
     async def keys(self, organization_id: str | None, page: Page) -> Sequence[ApiKey]: ...
 
-    async def grants(self, organization_id: str, page: Page) -> Sequence[Grant]:
+    async def grants(
+        self, organization_id: str, page: Page, up_to: int | None = None
+    ) -> Sequence[Grant]:
         """Newest issue first, as they were last written (see `ledger.reads` for now)."""
         ...
 
     async def entries(
-        self, organization_id: str, page: Page, where: EntryFilter
+        self, organization_id: str, page: Page, where: EntryFilter, up_to: int | None = None
     ) -> Sequence[Sealed]: ...
 
     async def periods(self, organization_id: str) -> Sequence[PeriodRow]:

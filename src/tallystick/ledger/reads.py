@@ -54,10 +54,15 @@ class Balance:
 
 
 class Advanced(NamedTuple):
-    """An account as it is now, and the entries that the next command will write first."""
+    """An account as it is now, and the entries that the next command will write first.
+
+    `stored` is the last sequence that was written when the account was read. A list is read after
+    that, so it is told to end there: what was written in between stands in `ahead` already.
+    """
 
     account: Account
     ahead: list[Sealed]
+    stored: int
 
 
 class Reads:
@@ -94,11 +99,12 @@ class Reads:
         account = await self.reader.account(organization_id)
         if account is None:
             return None
+        stored = account.sequence
         entries = advance(account, ledger_time(account, self.clock()))
         sealed = seal(entries, account.head)
         if sealed:
             account.head = sealed[-1].hash
-        return Advanced(account, sealed)
+        return Advanced(account, sealed, stored)
 
     async def balance(self, organization_id: str) -> Balance | None:
         advanced = await self._advanced(organization_id)
@@ -147,7 +153,7 @@ class Reads:
         ]
 
         async def fetch(stored: Page) -> list[Grant]:
-            rows = await self.reader.grants(organization_id, stored)
+            rows = await self.reader.grants(organization_id, stored, advanced.stored)
             return [live.get(grant.id, grant) for grant in rows]
 
         return await walk(page, ahead, lambda grant: grant.id, fetch)
@@ -159,12 +165,13 @@ class Reads:
         advanced = await self._advanced(organization_id)
         if advanced is None:
             return None
-        ahead = [sealed for sealed in advanced.ahead if _matches(sealed.entry, where)]
 
         async def fetch(stored: Page) -> Sequence[Sealed]:
-            return await self.reader.entries(organization_id, stored, where)
+            return await self.reader.entries(organization_id, stored, where, advanced.stored)
 
-        return await walk(page, ahead, _entry_id, fetch)
+        return await walk(
+            page, advanced.ahead, _entry_id, fetch, lambda sealed: _matches(sealed.entry, where)
+        )
 
     async def periods(
         self, organization_id: str, preview: int
@@ -174,7 +181,11 @@ class Reads:
         if advanced is None:
             return None
         account = advanced.account
-        rows = list(await self.reader.periods(organization_id))
+        rows = [
+            row
+            for row in await self.reader.periods(organization_id)
+            if row.sequence <= advanced.stored
+        ]
         rows.extend(
             period_row(sealed.entry)
             for sealed in advanced.ahead
@@ -208,7 +219,11 @@ def _matches(entry: Entry, where: EntryFilter) -> bool:
     return (
         (where.kind is None or entry.kind is where.kind)
         and (where.event_id is None or entry.event_id == where.event_id)
-        and (where.grant_id is None or entry.grant_id == where.grant_id)
+        and (where.grant_id is None or _names_grant(entry, where.grant_id))
         and (where.start is None or entry.booked_at >= where.start)
         and (where.end is None or entry.booked_at < where.end)
     )
+
+
+def _names_grant(entry: Entry, grant_id: str) -> bool:
+    return entry.grant_id == grant_id or any(drawn == grant_id for drawn, _ in entry.drawn)

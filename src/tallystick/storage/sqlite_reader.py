@@ -9,23 +9,20 @@ What takes microseconds runs in the event loop on one connection. Lists and sums
 with what is stored, run in a thread on another; SQLite lets go of the interpreter meanwhile.
 
 A list's order is that of (moment of creation, id), and for grants and entries of the ledger's
-sequence. Entries are found by sequence alone where possible: within an organization `booked_at`
-never falls, so a bound in time is a bound in sequence, found by bisection.
+sequence (see `sqlite_entries`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import apsw
 
-from tallystick.domain.entries import EntryKind
-from tallystick.domain.ids import sequence_of
 from tallystick.ledger.ports import BalanceRow, Credential, UnknownCursor
 from tallystick.storage import rows
 from tallystick.storage.queries import load_statements
+from tallystick.storage.sqlite_entries import EntrySearch, goes_newer
 from tallystick.storage.sqlite_errors import translate, translating
 from tallystick.storage.sqlite_load import load_accounts
 
@@ -119,11 +116,20 @@ class SqliteReader:
     async def keys(self, organization_id: str | None, page: Page) -> list[ApiKey]:
         return await self._page(_KEYS, rows.scope_of(organization_id), page)
 
-    async def grants(self, organization_id: str, page: Page) -> list[Grant]:
-        return await self._page(_GRANTS, organization_id, page)
+    async def grants(
+        self, organization_id: str, page: Page, up_to: int | None = None
+    ) -> list[Grant]:
+        beyond = _AFTER_ALL if up_to is None else (up_to + 1, "")
+        found = await self._page(_GRANTS, organization_id, page, beyond)
+        return [grant for grant in found if up_to is None or grant.issued <= up_to]
 
-    async def entries(self, organization_id: str, page: Page, where: EntryFilter) -> list[Sealed]:
-        return await self._slowly(lambda: _entries(self._in_thread, organization_id, page, where))
+    async def entries(
+        self, organization_id: str, page: Page, where: EntryFilter, up_to: int | None = None
+    ) -> list[Sealed]:
+        search = EntrySearch(self._in_thread, organization_id, page, where, up_to)
+        while not await self._slowly(search.step):
+            pass
+        return search.found
 
     async def periods(self, organization_id: str) -> list[PeriodRow]:
         found = await self._slow_rows("read_periods", organization_id)
@@ -152,8 +158,10 @@ class SqliteReader:
     async def _slow_rows(self, statement: str, *key: object) -> list[tuple[Any, ...]]:
         return await self._slowly(lambda: self._in_thread.execute(_SQL[statement], key).fetchall())
 
-    async def _page(self, kind: _List, scope: str, page: Page) -> list[Any]:
-        return await self._slowly(lambda: _page(self._in_thread, kind, scope, page))
+    async def _page(
+        self, kind: _List, scope: str, page: Page, beyond: tuple[int, str] = _AFTER_ALL
+    ) -> list[Any]:
+        return await self._slowly(lambda: _page(self._in_thread, kind, scope, page, beyond))
 
     async def _slowly(self, work: Callable[[], T]) -> T:
         with translating():
@@ -169,75 +177,19 @@ def _credential_from(row: Sequence[Any]) -> Credential:
     )
 
 
-def _goes_newer(page: Page) -> bool:
-    """Whether the page walks towards newer objects: `before` walks against the list's order."""
-    return page.ascending == (page.before is None)
-
-
-def _page(connection: apsw.Connection, kind: _List, scope: str, page: Page) -> list[Any]:
-    goes_newer = _goes_newer(page)
-    start: tuple[int, str] = _BEFORE_ALL if goes_newer else _AFTER_ALL
+def _page(
+    connection: apsw.Connection, kind: _List, scope: str, page: Page, beyond: tuple[int, str]
+) -> list[Any]:
+    """One page of a list that ends before `beyond`, as far as walking towards older ones goes."""
+    towards_newer = goes_newer(page)
+    start: tuple[int, str] = _BEFORE_ALL if towards_newer else beyond
     cursor = page.before if page.after is None else page.after
     if cursor is not None:
         found: list[Any] = connection.execute(kind.position, (scope, cursor)).fetchall()
         if not found:
             raise UnknownCursor(cursor)
         start = (found[0][0], cursor)
-    statement = kind.newer if goes_newer else kind.older
+    statement = kind.newer if towards_newer else kind.older
     return [
         kind.read(row) for row in connection.execute(statement, (scope, *start, page.limit + 1))
     ]
-
-
-def _entries(
-    connection: apsw.Connection, organization_id: str, page: Page, where: EntryFilter
-) -> list[Sealed]:
-    within = _sequences(connection, organization_id, page, where)
-    direction = "newer" if _goes_newer(page) else "older"
-    key: tuple[object, ...]
-    key = (organization_id, within.start, within.stop, where.kind, page.limit + 1)
-    if where.grant_id is not None:
-        statement, key = f"entries_of_grant_{direction}", (*key, where.grant_id)
-    elif where.kind is not None and where.kind is not EntryKind.USAGE_BOOKED:
-        statement = f"entries_of_kind_{direction}"
-    else:
-        statement = f"entries_{direction}"
-    found = connection.execute(_SQL[statement], key).fetchall()
-    names = [(organization_id, sequence) for (sequence,) in found]
-    return [rows.sealed_from(row) for row in connection.executemany(_SQL["read_sealed"], names)]
-
-
-def _sequences(
-    connection: apsw.Connection, organization_id: str, page: Page, where: EntryFilter
-) -> range:
-    """Where to look: what the cursor, the times and the event leave of all sequences."""
-    last = _number(connection, "last_sequence", organization_id) or 0
-    start, stop = _beyond_cursor(organization_id, page, last)
-    if where.event_id is not None:
-        sequence = _number(connection, "sequence_of_event", organization_id, where.event_id) or 0
-        start, stop = max(start, sequence), min(stop, sequence + 1)
-
-    def booked_at(sequence: int) -> int:
-        return _number(connection, "booked_at", organization_id, sequence) or 0
-
-    every = range(1, last + 1)
-    if where.start is not None:
-        start = max(start, 1 + bisect_left(every, where.start, key=booked_at))
-    if where.end is not None:
-        stop = min(stop, 1 + bisect_left(every, where.end, key=booked_at))
-    return range(start, stop)
-
-
-def _beyond_cursor(organization_id: str, page: Page, last: int) -> tuple[int, int]:
-    cursor = page.before if page.after is None else page.after
-    if cursor is None:
-        return 1, last + 1
-    sequence = sequence_of(organization_id, cursor)
-    if sequence is None or not 1 <= sequence <= last:
-        raise UnknownCursor(cursor)
-    return (sequence + 1, last + 1) if _goes_newer(page) else (1, sequence)
-
-
-def _number(connection: apsw.Connection, statement: str, *key: object) -> int | None:
-    found: list[Any] = connection.execute(_SQL[statement], key).fetchall()
-    return found[0][0] if found else None

@@ -181,6 +181,25 @@ WHERE
 ORDER BY sequence
 LIMIT ?5
 
+-- name: entries_naming_grant_older
+-- Entries about a grant and those that drew from it: `drawn` is JSON, a grant's id stands quoted.
+SELECT sequence
+FROM entries
+WHERE
+    organization_id = ?1 AND sequence >= ?2 AND sequence < ?3
+    AND (?4 IS NULL OR kind = ?4) AND (grant_id = ?6 OR instr(drawn, '"' || ?6 || '"'))
+ORDER BY sequence DESC
+LIMIT ?5
+
+-- name: entries_naming_grant_newer
+SELECT sequence
+FROM entries
+WHERE
+    organization_id = ?1 AND sequence >= ?2 AND sequence < ?3
+    AND (?4 IS NULL OR kind = ?4) AND (grant_id = ?6 OR instr(drawn, '"' || ?6 || '"'))
+ORDER BY sequence
+LIMIT ?5
+
 -- name: read_periods
 SELECT
     organization_id, period_index, period_start, period_end, timezone, allowance, sequence
