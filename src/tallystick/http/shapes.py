@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -70,8 +71,9 @@ PAGING: Final = (
 )
 
 
+@cache
 def list_type(item: type[msgspec.Struct], name: str) -> type[msgspec.Struct]:
-    """The response type of a list of `item`s."""
+    """The response type of a list of `item`s: one type however many operations answer with it."""
     items = GenericAlias(list, (item,))
     fields: list[tuple[str, Any]] = [
         ("object", Literal["list"]),
