@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -79,11 +80,11 @@ def refuse_duplicate_keys(body: bytes) -> object:
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise invalid("", f"the key {shorten(twice)!r} occurs twice in one object", "duplicate_key")
-    return found
+    if len(found) == len(pairs):
+        return found
+    times = Counter(name for name, _ in pairs)
+    twice = next(name for name, count in times.items() if count > 1)
+    raise invalid("", f"the key {shorten(twice)!r} occurs twice in one object", "duplicate_key")
 
 
 def _validation_error(text: str) -> ApiError:
