@@ -22,6 +22,7 @@ from typing import Concatenate, ParamSpec
 
 import httpx
 
+from tallystick.domain.commands import Booked, BookUsage
 from tallystick.domain.credits import parse_credits
 from tallystick.domain.directory import DEFAULT_SCOPES, ApiKey, KeyLevel, Organization, Scope
 from tallystick.domain.ids import encode_id
@@ -35,6 +36,7 @@ from tallystick.http.service import Service
 from tallystick.ledger.directory import CreateKey, CreateOrganization, OrganizationState
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.reads import Reads
+from tallystick.ledger.units import AccountUnit
 from tallystick.limits.memory import MemoryLimiter
 from tallystick.limits.policy import Limits
 from tallystick.storage.sqlite import SqliteStore
@@ -101,18 +103,19 @@ class World:
 
     async def key(
         self,
-        organization: Organization,
+        organization: Organization | str,
         *,
         scopes: Sequence[str] = DEFAULT_SCOPES,
         teamspace_id: str | None = None,
         level: str = "organization",
         expires_at: int | None = None,
     ) -> Headers:
-        """The headers of a new key."""
+        """The headers of a new key of that organization (or of the one with that id)."""
+        organization_id = _id_of(organization)
         secret = make_secret(self.service.entropy(ENTROPY_BYTES))
         key = ApiKey(
             id=self.service.new_id("key"),
-            organization_id=organization.id,
+            organization_id=organization_id,
             teamspace_id=teamspace_id,
             name="A key of the tests",
             level=KeyLevel(level),
@@ -122,10 +125,29 @@ class World:
         )
         digest = self.service.authenticator.digest(secret.encode())
         outcome = await self.service.ledger.submit(
-            organization.id, CreateKey(key=key, digest=digest)
+            organization_id, CreateKey(key=key, digest=digest)
         )
         assert isinstance(outcome, ApiKey)
         return bearer(secret)
+
+    async def spend(self, organization: Organization | str, used: str) -> None:
+        """Books usage of that many credits."""
+        organization_id = _id_of(organization)
+        command = BookUsage(
+            event_id=self.service.new_id("evt"),
+            credits=parse_credits(used),
+            meter=None,
+            occurred_at=None,
+            dimensions=None,
+            overdraw=False,
+            teamspace_id="",
+            api_key_id=None,
+            content=b"",
+        )
+        (outcome,) = await self.service.ledger.submit(
+            organization_id, AccountUnit(organization_id, [command])
+        )
+        assert isinstance(outcome, Booked)
 
     async def send(
         self, method: str, path: str, headers: Headers, json: object = None
@@ -134,6 +156,10 @@ class World:
         if json is None:
             return await self.client.request(method, path, headers=headers)
         return await self.client.request(method, path, headers=headers, json=json)
+
+
+def _id_of(organization: Organization | str) -> str:
+    return organization if isinstance(organization, str) else organization.id
 
 
 @asynccontextmanager

@@ -16,14 +16,13 @@ just the same, and the header is ignored.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tallystick.domain.entries import canonical_json
 from tallystick.http.errors import ApiError, FieldError
 from tallystick.http.operations import Answer, Call, answer
-from tallystick.http.wire import encode
+from tallystick.http.wire import encode, refuse_duplicate_keys
 from tallystick.ledger.ports import Replay, ReplayKey
 from tallystick.ledger.units import IdempotentUnit, KeyReused, Rendered
 
@@ -122,6 +121,6 @@ def _key_of(call: Call) -> str | None:
 
 def _digest(call: Call) -> bytes:
     """What was asked, however its JSON was laid out; the body has been found valid already."""
-    body = json.loads(call.body or b"{}", parse_int=str, parse_float=str)
+    body = refuse_duplicate_keys(call.body or b"{}")
     asked = canonical_json({"body": body, "path": dict(call.params)})
     return hashlib.sha256(asked.encode()).digest()

@@ -45,7 +45,15 @@ from tallystick.http.terms import (
     rollover,
     rollover_view,
 )
-from tallystick.http.wire import credits_field, credits_json, decode_strictly, text_field, time_json
+from tallystick.http.wire import (
+    credits_field,
+    credits_json,
+    decode_strictly,
+    escape_step,
+    shorten,
+    text_field,
+    time_json,
+)
 from tallystick.ledger.directory import CreateOrganization, OrganizationState, UpdateOrganization
 
 if TYPE_CHECKING:
@@ -139,7 +147,8 @@ def checked_limits(call: Call, limits: Mapping[str, int]) -> Mapping[str, int]:
     """422 for a limit on what is no operation of tenants: it would never apply."""
     for name in limits:
         if name not in call.service.limitable:
-            raise invalid(f"/rate_limits/{name[:64]}", "names no operation that can be limited")
+            pointer = f"/rate_limits/{escape_step(shorten(name))}"
+            raise invalid(pointer, "names no operation that can be limited")
     return limits
 
 
