@@ -1,0 +1,199 @@
+"""Booking usage: one event, a batch, CloudEvents, or a stream of lines.
+
+Whatever the form, events become `BookUsage` commands, commands become units of the ledger, and its
+outcomes become receipts. A batch that is not atomic goes to the ledger in chunks of what one
+transaction holds, each after the one before is durable, so that others are served in between; if
+storage fails half way, the ids make it safe to send everything again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Final
+
+from msgspec import Meta
+
+from tallystick.domain.directory import Scope
+from tallystick.http.handlers.cloudevents import CloudEvent, read_cloud_event, read_cloud_events
+from tallystick.http.handlers.ndjson import import_usage
+from tallystick.http.handlers.receipts import (
+    BatchResults,
+    Receipt,
+    UsageImport,
+    UsageResults,
+    interrupted,
+    receipt_answer,
+    refusal_error,
+)
+from tallystick.http.handlers.usage_events import (
+    MAX_BATCH,
+    UsageEvent,
+    UsageRequest,
+    batch,
+    read_request,
+    single,
+    to_command,
+)
+from tallystick.http.operations import Answer, Call, Operation
+from tallystick.http.shapes import not_found
+from tallystick.http.wire import media_type
+from tallystick.ledger.coalesce import Overloaded
+from tallystick.ledger.ledger import MAX_EVENTS
+from tallystick.ledger.ports import StoreError
+from tallystick.ledger.units import AccountUnit, AtomicRefusal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tallystick.domain.commands import Booked, BookUsage
+    from tallystick.domain.errors import Refusal
+
+JSON: Final = b"application/json"
+CLOUD_EVENT: Final = b"application/cloudevents+json"
+CLOUD_EVENTS: Final = b"application/cloudevents-batch+json"
+NDJSON: Final = b"application/x-ndjson"
+
+
+def book_usage(call: Call) -> Awaitable[Answer]:
+    """Books what the body says, in whatever form its media type (known to the gate) announces."""
+    content_type = call.header(b"content-type") or b""
+    book = _FORMS.get(content_type) or _FORMS[media_type(content_type)]
+    return book(call)
+
+
+def _book_json(call: Call) -> Awaitable[Answer]:
+    request = read_request(call.body)
+    now = call.service.clock()
+    events = batch(request)
+    if events is None:
+        return _book_one(call, single(request, call.principal, now))
+    return _book_batch(call, events, now, atomic=request.atomic is True)
+
+
+def _book_cloud_event(call: Call) -> Awaitable[Answer]:
+    return _book_one(call, read_cloud_event(call.body, "", call.principal, call.service.clock()))
+
+
+def _book_one(call: Call, command: BookUsage) -> Awaitable[Answer]:
+    return _receipt(_submit(call, (command,)))
+
+
+async def _receipt(decision: Awaitable[object]) -> Answer:
+    return receipt_answer(_outcomes(await decision)[0])
+
+
+async def _book_batch(
+    call: Call, events: Sequence[UsageEvent], now: int, *, atomic: bool
+) -> Answer:
+    """All events are read before the first is booked: a malformed one refuses the request."""
+    commands: list[BookUsage] = []
+    for number, event in enumerate(events):
+        if number % MAX_EVENTS == MAX_EVENTS - 1:
+            await asyncio.sleep(0)
+        at = f"/events/{number}"
+        commands.append(to_command(event.id, event.credits, event, at, call.principal, now))
+    return await (_book_all_or_none if atomic else _book_each)(call, commands)
+
+
+async def _book_cloud_events(call: Call) -> Answer:
+    commands: list[BookUsage] = []
+    now = call.service.clock()
+    for number, event in enumerate(read_cloud_events(call.body)):
+        if number % MAX_EVENTS == MAX_EVENTS - 1:
+            await asyncio.sleep(0)
+        commands.append(read_cloud_event(event, f"/{number}", call.principal, now))
+    return await _book_each(call, commands)
+
+
+async def _book_each(call: Call, commands: Sequence[BookUsage]) -> Answer:
+    """Each event as if it had been sent singly, in order."""
+    results = BatchResults()
+    for start in range(0, len(commands), MAX_EVENTS):
+        chunk = commands[start : start + MAX_EVENTS]
+        try:
+            outcomes = _outcomes(await _submit(call, chunk))
+        except (StoreError, Overloaded) as failure:
+            raise interrupted(failure, is_partial=start > 0) from failure
+        results.add(chunk, outcomes)
+    return results.answer()
+
+
+async def _book_all_or_none(call: Call, commands: Sequence[BookUsage]) -> Answer:
+    decision = await _submit(call, commands, atomic=True)
+    if isinstance(decision, AtomicRefusal):
+        event_id = commands[decision.index].event_id
+        raise refusal_error(decision.refusal, index=decision.index, id=event_id)
+    results = BatchResults()
+    results.add(commands, _outcomes(decision))
+    return results.answer()
+
+
+def _submit(
+    call: Call, commands: Sequence[BookUsage], *, atomic: bool = False
+) -> Awaitable[object]:
+    organization_id = call.organization_id
+    unit = AccountUnit(organization_id, commands, atomic)
+    return call.service.ledger.submit(organization_id, unit)
+
+
+def _outcomes(decision: object) -> list[Booked | Refusal]:
+    if not isinstance(decision, list):
+        raise not_found("organization")
+    return decision
+
+
+_FORMS: Final[dict[bytes, Callable[[Call], Awaitable[Answer]]]] = {
+    JSON: _book_json,
+    CLOUD_EVENT: _book_cloud_event,
+    CLOUD_EVENTS: _book_cloud_events,
+    NDJSON: import_usage,
+}
+
+
+OPERATIONS = (
+    Operation(
+        name="book_usage",
+        method="POST",
+        path="/v1/organization/credits/usage",
+        handle=book_usage,
+        scope=Scope.USAGE_WRITE,
+        request=UsageRequest,
+        media_types=(JSON, CLOUD_EVENT, CLOUD_EVENTS),
+        streams=(NDJSON,),
+        bodies={
+            JSON: Annotated[
+                UsageRequest,
+                Meta(
+                    extra_json_schema={
+                        "oneOf": [{"required": ["id", "credits"]}, {"required": ["events"]}]
+                    }
+                ),
+            ],
+            CLOUD_EVENT: CloudEvent,
+            CLOUD_EVENTS: Annotated[list[CloudEvent], Meta(max_length=MAX_BATCH)],
+            NDJSON: UsageEvent,
+        },
+        example={
+            "id": "evt-1",
+            "credits": 1.25,
+            "meter": "llm.tokens",
+            "dimensions": {"model": "m-large"},
+        },
+        response=Receipt,
+        status=201,
+        also={
+            200: "A duplicate's first receipt; the results of a batch; or, for a stream, the totals"
+        },
+        responses={201: Receipt, 200: Receipt | UsageResults | UsageImport},
+        errors=("credit_exceeded", "conflict", "outcome_unknown"),
+        summary="Book usage",
+        description=(
+            "Books one usage event, a batch of up to 1000, CloudEvents, or a stream of lines. An "
+            "event's id makes it safe to send again: it is booked once, for ever, and each "
+            "repetition gets the first receipt. Of a batch, each event fares as if it were sent "
+            "singly, unless the batch is atomic; a malformed event refuses the whole request. Of a "
+            "stream (at most 64 KiB a line), a bad line is rejected and the rest goes on; what "
+            "was booked before a break stays."
+        ),
+    ),
+)
