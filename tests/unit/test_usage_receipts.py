@@ -1,0 +1,72 @@
+"""Receipts are written straight to text; their type says what that text must be."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallystick.domain.commands import EARLIEST, Booked
+from tallystick.domain.credits import MAX_SUM
+from tallystick.domain.entries import Entry, EntryKind
+from tallystick.domain.periods import format_instant
+from tallystick.http.handlers.receipts import DrawnView, Receipt, receipt_json
+from tallystick.http.wire import credits_json, encode
+from tests.usage_forms import NOW
+
+MICRO = st.integers(0, MAX_SUM)
+
+
+@given(
+    event_id=st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1),
+    drawn=st.lists(MICRO, max_size=3),
+    overage=MICRO,
+    remaining=MICRO,
+    consumed=MICRO,
+    sequence=st.integers(1, 1 << 40),
+    booked_at=st.integers(EARLIEST, NOW),
+    duplicate=st.booleans(),
+)
+def test_a_receipt_is_written_as_its_type_would_be(
+    event_id: str,
+    drawn: list[int],
+    overage: int,
+    remaining: int,
+    consumed: int,
+    sequence: int,
+    booked_at: int,
+    duplicate: bool,
+) -> None:
+    parts = tuple((f"grant_{number}", taken) for number, taken in enumerate(drawn))
+    entry = Entry(
+        organization_id="org_1",
+        sequence=sequence,
+        kind=EntryKind.USAGE_BOOKED,
+        credits=sum(drawn) + overage,
+        drawn=parts,
+        grant_id=None,
+        event_id=event_id,
+        hold_id=None,
+        teamspace_id="ts_1",
+        api_key_id=None,
+        meter=None,
+        occurred_at=booked_at,
+        booked_at=booked_at,
+        remaining_after=remaining,
+        consumed_after=consumed,
+        overage_after=overage,
+        held_after=0,
+        detail=None,
+        content=b"",
+    )
+    view = Receipt(
+        id=event_id,
+        status="duplicate" if duplicate else "booked",
+        credits=credits_json(sum(drawn) + overage),
+        overage=credits_json(overage),
+        drawn=[DrawnView(grant_id=name, credits=credits_json(taken)) for name, taken in parts],
+        remaining=credits_json(remaining),
+        consumed=credits_json(consumed),
+        sequence=sequence,
+        booked_at=format_instant(booked_at),
+    )
+    assert receipt_json(Booked(entry, duplicate)).encode() == encode(view)
