@@ -1,0 +1,132 @@
+"""Who a key is, and in which teamspace it acts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.answers import assert_not_found, assert_refused, body_of
+from tests.harness import Headers, World, bearer, in_world
+from tests.official import official_client
+
+PATH = "/v1/identity"
+
+
+async def identity_of(w: World, key: Headers, teamspace: str | None = None) -> dict[str, Any]:
+    return body_of(await w.send("GET", PATH, acting_in(key, teamspace)))
+
+
+def acting_in(key: Headers, teamspace: str | None) -> Headers:
+    return key if teamspace is None else {**key, "datagrid-teamspace": teamspace}
+
+
+async def new_teamspace(w: World, organization_id: str) -> str:
+    writer = await w.key(organization_id, scopes=["teamspaces:write"])
+    answer = await w.send("POST", "/v1/organization/teamspaces", writer, {"name": "Two"})
+    made: str = body_of(answer, 201)["id"]
+    return made
+
+
+@in_world
+async def test_an_identity_names_the_key_and_its_teamspace(w: World) -> None:
+    acme = await w.organization()
+    await new_teamspace(w, acme.id)
+    path = f"/v1/admin/organizations/{acme.id}/keys"
+    made = body_of(await w.send("POST", path, w.admin, {"name": "Server"}), 201)
+    assert await identity_of(w, bearer(made["secret"])) == {
+        "object": "identity",
+        "user_id": made["id"],
+        "current_teamspace_id": acme.default_teamspace_id,
+        "teamspaces": [
+            {"teamspace_id": acme.default_teamspace_id, "permissions": {"role": "member"}}
+        ],
+    }
+
+
+@in_world
+async def test_who_may_write_teamspaces_is_an_admin(w: World) -> None:
+    acme = await w.organization()
+    identity = await identity_of(w, await w.key(acme, scopes=["teamspaces:write"]))
+    assert [each["permissions"] for each in identity["teamspaces"]] == [{"role": "admin"}]
+
+
+@in_world
+async def test_a_key_of_the_account_may_act_in_every_teamspace(w: World) -> None:
+    acme, other = await w.organization(), await w.organization()
+    two = await new_teamspace(w, acme.id)
+    await new_teamspace(w, other.id)
+    key = await w.key(acme, level="account")
+    identity = await identity_of(w, key)
+    assert identity["current_teamspace_id"] == acme.default_teamspace_id
+    ids = [each["teamspace_id"] for each in identity["teamspaces"]]
+    assert ids == [acme.default_teamspace_id, two]
+    assert (await identity_of(w, key, two))["current_teamspace_id"] == two
+
+
+@in_world
+async def test_an_identity_names_more_teamspaces_than_a_page_has(w: World) -> None:
+    acme = await w.organization()
+    made = [await new_teamspace(w, acme.id) for _ in range(205)]
+    identity = await identity_of(w, await w.key(acme, level="account"))
+    ids = [each["teamspace_id"] for each in identity["teamspaces"]]
+    assert ids == [acme.default_teamspace_id, *made]
+
+
+@in_world
+async def test_a_key_of_the_organization_ignores_the_header(w: World) -> None:
+    acme, other = await w.organization(), await w.organization()
+    two = await new_teamspace(w, acme.id)
+    key = await w.key(acme)
+    for named in (two, other.default_teamspace_id, "ts_none", ""):
+        identity = await identity_of(w, key, named)
+        assert identity["current_teamspace_id"] == acme.default_teamspace_id
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/organization/credits", "/v1/organization/teamspaces"])
+@in_world
+async def test_a_foreign_teamspace_is_not_found_like_one_that_is_none(w: World, path: str) -> None:
+    acme, other = await w.organization(), await w.organization()
+    key = await w.key(acme, level="account")
+    foreign = await w.send("GET", path, acting_in(key, other.default_teamspace_id))
+    missing = await w.send("GET", path, acting_in(key, "ts_none"))
+    assert_not_found(foreign)
+    assert {**foreign.json(), "request_id": ""} == {**missing.json(), "request_id": ""}
+
+
+@in_world
+async def test_a_teamspace_is_known_as_soon_as_it_is_made(w: World) -> None:
+    acme = await w.organization()
+    key = await w.key(acme, level="account")
+    assert_not_found(await w.send("GET", PATH, acting_in(key, "ts_none")))
+    two = await new_teamspace(w, acme.id)
+    assert (await identity_of(w, key, two))["current_teamspace_id"] == two
+
+
+@in_world
+async def test_windows_are_those_of_the_teamspace_acted_in(w: World) -> None:
+    acme = await w.organization()
+    two = await new_teamspace(w, acme.id)
+    key = await w.key(acme, level="account")
+
+    async def left(teamspace: str | None) -> int:
+        answer = await w.send("GET", PATH, acting_in(key, teamspace))
+        return int(answer.headers["x-ratelimit-remaining"])
+
+    assert [await left(None), await left(None), await left(two)] == [999, 998, 999]
+    assert [await left(None), await left(two), await left(two)] == [997, 998, 997]
+
+
+@in_world
+async def test_nobody_has_no_identity(w: World) -> None:
+    for headers in ({}, bearer("tsk_unknown"), {"authorization": "Basic eA=="}):
+        assert_refused(await w.send("GET", PATH, headers), 401, "no_authentication")
+
+
+@in_world
+async def test_the_official_client_reads_every_field(w: World) -> None:
+    acme = await w.organization()
+    client = official_client(w, await w.key(acme, level="account"))
+    identity = await client.identity.retrieve()
+    assert identity.current_teamspace_id == acme.default_teamspace_id
+    assert [each.permissions.role for each in identity.teamspaces] == ["member"]
