@@ -1,0 +1,142 @@
+"""The table of settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tallystick.config import values
+from tallystick.limits.policy import DEFAULT_LIMIT, MAX_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PREFIX: Final = "TALLYSTICK_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One line of the table of settings. A `url` may hold a password."""
+
+    name: str
+    read: Callable[[object], Any]
+    default: object
+    help: str
+    metavar: str = "TEXT"
+    secret: bool = False
+    url: bool = False
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.upper()
+
+    @property
+    def file_variable(self) -> str | None:
+        return f"{self.variable}_FILE" if self.secret or self.url else None
+
+
+SETTINGS: Final = (
+    Setting(
+        name="database",
+        read=values.database,
+        default="./tallystick.db",
+        help="The SQLite file: a path or sqlite:///path.",
+        metavar="URL",
+        url=True,
+    ),
+    Setting(
+        name="limits",
+        read=values.limits,
+        default="memory",
+        help="Where requests are counted: memory.",
+        metavar="URL",
+        url=True,
+    ),
+    Setting(
+        name="host",
+        read=values.host,
+        default="127.0.0.1",
+        help="The address to listen at.",
+        metavar="ADDRESS",
+    ),
+    Setting(
+        name="port",
+        read=values.whole(0, 65_535),
+        default=8080,
+        help="The port to listen at; 0 takes a free one.",
+        metavar="N",
+    ),
+    Setting(
+        name="workers",
+        read=values.workers,
+        default=1,
+        help="Server processes; SQLite takes 1.",
+        metavar="N",
+    ),
+    Setting(
+        name="rate_limit",
+        read=values.whole(0, MAX_LIMIT),
+        default=DEFAULT_LIMIT,
+        help="Requests per 60 s, where nothing narrower is set.",
+        metavar="N",
+    ),
+    Setting(
+        name="rate_limits",
+        read=values.rate_limits,
+        default="",
+        help="The same for single operations: get_credits=1000,…",
+        metavar="NAME=N,…",
+    ),
+    Setting(
+        name="trusted_proxies",
+        read=values.proxies,
+        default="",
+        help="Addresses whose X-Forwarded-For is believed.",
+        metavar="ADDRESS,…",
+    ),
+    Setting(
+        name="allow_public",
+        read=values.truth,
+        default=False,
+        help="Listen where other machines can connect, without TLS.",
+    ),
+    Setting(
+        name="demo",
+        read=values.truth,
+        default=False,
+        help="Make an organization with a month of usage, and show how to ask for its credits.",
+    ),
+    Setting(
+        name="log_level",
+        read=values.choice("debug", "info", "warning", "error"),
+        default="info",
+        help="The least that is logged: debug, info, warning or error.",
+        metavar="LEVEL",
+    ),
+    Setting(
+        name="log_format",
+        read=values.choice("auto", "text", "json"),
+        default="auto",
+        help="How: text, json, or auto (text on a terminal).",
+        metavar="FORMAT",
+    ),
+    Setting(
+        name="admin_key",
+        read=values.admin_key,
+        default=None,
+        help="An operator key that is valid while it is set.",
+        secret=True,
+    ),
+    Setting(
+        name="pepper",
+        read=values.pepper,
+        default=None,
+        help="Makes the stored hashes of keys useless without it; it can never be changed.",
+        secret=True,
+    ),
+)
+_BY_NAME: Final = {setting.name: setting for setting in SETTINGS}

@@ -1,0 +1,159 @@
+"""How the text of a setting becomes its value.
+
+Each function takes what stood in a flag, a variable (text) or a file (what TOML has) and raises
+`Wrong` with the rest of a sentence that begins with the source. What may be secret is not repeated.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+from tallystick.limits.policy import MAX_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+LEAST_ADMIN_KEY: Final = 24
+LEAST_PEPPER: Final = 16
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+class Wrong(ValueError):
+    """A value that a setting cannot have."""
+
+
+def whole(least: int, most: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        digits = str(value)
+        plain = digits.isascii() and digits.isdecimal() and len(digits) < 20
+        if isinstance(value, bool) or not plain or not least <= int(digits) <= most:
+            raise Wrong(f"must be a whole number from {least} to {most}, not {value!r}")
+        return int(digits)
+
+    return read
+
+
+def workers(value: object) -> int:
+    if whole(1, 1024)(value) > 1:
+        raise Wrong("must be 1: an SQLite file is served by one process")
+    return 1
+
+
+def truth(value: object) -> bool:
+    word = str(value).lower()
+    if word not in _TRUE | _FALSE:
+        raise Wrong(f"must be true or false, not {value!r}")
+    return word in _TRUE
+
+
+def choice(*choices: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in choices:
+            raise Wrong(f"must be one of {', '.join(choices)}, not {value!r}")
+        return str(value)
+
+    return read
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Wrong("must be text")
+    # Bytes of the environment that are no UTF-8 arrive as lone surrogates.
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise Wrong("must be UTF-8")
+    return value
+
+
+def host(value: object) -> str:
+    name = text(value).removeprefix("[").removesuffix("]")
+    if not name or not name.isascii() or not name.isprintable() or "/" in name or " " in name:
+        raise Wrong(f"must be an address or a name of this machine, not {value!r}")
+    return name
+
+
+def database(value: object) -> Path:
+    path = text(value)
+    scheme = _SCHEME.match(path)
+    if scheme is not None and scheme[1].lower().startswith(("postgres", "mysql", "mariadb")):
+        raise Wrong(
+            f"{scheme[1]} is not supported by this version: give the path of an SQLite file, or "
+            "sqlite:///path"
+        )
+    if scheme is not None and (scheme[1].lower() == "sqlite" or "://" in path):
+        path = _sqlite_path(path)
+    if not path or path == ":memory:" or "\0" in path or path.endswith("/"):
+        raise Wrong("must be the path of a file, or sqlite:///path")
+    return Path(path)
+
+
+def _sqlite_path(url: str) -> str:
+    if url.lower().startswith("sqlite:///"):
+        parts = urlsplit(url)
+        if not parts.query and not parts.fragment:
+            return unquote(parts.path.removeprefix("/"))
+    raise Wrong("must be the path of a file, or sqlite:///path and nothing more")
+
+
+def limits(value: object) -> str:
+    if value == "memory":
+        return "memory"
+    scheme = _SCHEME.match(text(value))
+    if scheme is not None and scheme[1].lower() in {"redis", "rediss", "valkey", "valkeys"}:
+        raise Wrong("limits in Redis are not supported by this version: use memory")
+    raise Wrong("must be memory")
+
+
+def rate_limits(value: object) -> Mapping[str, int]:
+    """A table, or `operation=number,…` where there can be no table."""
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",") if part]
+        value = {name.strip(): number.strip() for name, _, number in pairs}
+    if not isinstance(value, dict):
+        raise Wrong(f"must name a limit for each operation, not {value!r}")
+    found: dict[str, int] = {}
+    for name, number in value.items():
+        try:
+            found[name] = whole(0, MAX_LIMIT)(number)
+        except Wrong as error:
+            raise Wrong(f"the limit of {name} {error}") from None
+    return MappingProxyType(found)
+
+
+def proxies(value: object) -> frozenset[str]:
+    addresses = value.split(",") if isinstance(value, str) else value
+    if not isinstance(addresses, list):
+        raise Wrong(f"must be a list of IP addresses, not {value!r}")
+    return frozenset(_address(address) for address in addresses if address != "")
+
+
+def _address(value: object) -> str:
+    try:
+        return str(ipaddress.ip_address(str(value).strip()))
+    except ValueError:
+        raise Wrong(f"must be IP addresses (no networks, no names), not {value!r}") from None
+
+
+def admin_key(value: object) -> str:
+    key = text(value)
+    if len(key) < LEAST_ADMIN_KEY:
+        raise Wrong(
+            f"must have at least {LEAST_ADMIN_KEY} characters, and has {len(key)}: make one with "
+            "'openssl rand -hex 24'"
+        )
+    if not key.isascii() or not key.isprintable() or key != key.strip():
+        raise Wrong("must be of printable ASCII characters, without spaces around it")
+    return key
+
+
+def pepper(value: object) -> bytes:
+    encoded = text(value).encode()
+    if len(encoded) < LEAST_PEPPER:
+        raise Wrong(f"must have at least {LEAST_PEPPER} bytes, and has {len(encoded)}")
+    return encoded
