@@ -1,0 +1,238 @@
+"""The server's protocol: uvicorn's, with our answers where a request is none.
+
+Theory of operation. uvicorn's protocol feeds what arrives to a parser and makes a *cycle* of each
+head that the parser has read. Whatever the parser refuses, and what it would accept without bound,
+ends the connection with an error in the envelope: 400, 408 or 431. Three things make that exact.
+
+*Bounds.* `_pending` counts bytes that were fed since the parser last had something to show for
+them: a head that goes on and on, trailers, chunk extensions. A whole head is measured when it is
+complete. So no connection holds more than a head's limit and one read beyond it.
+
+*Order.* Answers go out in the order of requests. If one is still on its way when what follows it
+turns out broken, the error waits for it. A request whose own body breaks is withdrawn: its
+operation sees a client that left.
+
+*Lingering.* A client may be in the middle of sending. To close at once would reset the connection,
+and the reset may overtake the answer; so only our side is closed at first, and what still arrives
+is dropped for a moment.
+
+Once a second the server calls `second_passed`, which is what cuts off slow senders: one call per
+connection a second instead of a timer per request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from tallystick.http.errors import ApiError
+from tallystick.http.gate import Gate, refuse
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+    from tallystick.http.service import Service
+
+MAX_HEAD: Final = 32_768
+"""Bytes of a request line and its headers."""
+MAX_HEADERS: Final = 100
+HEAD_SECONDS: Final = 10
+"""From a head's first byte to its last."""
+BODY_SECONDS: Final = 30
+"""Between two pieces of a body."""
+FIRST_BYTE_SECONDS: Final = 30
+LINGER_SECONDS: Final = 2
+
+_HEADER_OVERHEAD: Final = len(b": \r\n")
+_BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class Unacceptable(Exception):
+    """Raised in the parser's callbacks: the connection ends with `error`."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.reason)
+        self.error = error
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection, with the answers of `service`."""
+
+    def __init__(
+        self,
+        service: Service,
+        gate: Gate,
+        *,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+    ) -> None:
+        super().__init__(config, server_state, app_state)
+        self._service = service
+        self._gate = gate
+        self._refusal: ApiError | None = None
+        self._deaf = False
+        self._has_cycle = False
+        self._in_head = False
+        self._in_body = False
+        self._pending = 0
+        self._chunk = 0
+        self._seconds = 0
+
+    # ── what arrives ──
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._refusal is not None or self._deaf:
+            return
+        self._chunk = len(data)
+        self._pending += self._chunk
+        if not self._in_head:
+            self._seconds = 0
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._deaf = True
+        except httptools.HttpParserError as error:
+            self._break_off(_reason(error))
+        else:
+            if self._pending > MAX_HEAD:
+                self._break_off(_head_too_large() if self._in_head else _bad("too much framing"))
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._pending = 0
+        self._seconds = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # A chunked body may be followed by trailers. They come too late to mean anything: the
+        # request has been judged by its headers.
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if len(self.headers) > MAX_HEADERS:
+            raise Unacceptable(_head_too_large())
+        # In most requests the head came in one small piece, and need not be measured.
+        if self._chunk + self._pending > MAX_HEAD and self._head_size() > MAX_HEAD:
+            raise Unacceptable(_head_too_large())
+        upgrade = self.parser.should_upgrade()
+        if upgrade and not _BODY_HEADERS.isdisjoint(name for name, _ in self.headers):
+            raise Unacceptable(_bad("a request with a body cannot ask for another protocol"))
+        self._in_head = False
+        self._in_body = True
+        self._pending = 0
+        super().on_headers_complete()
+        self._has_cycle = True
+        if upgrade:
+            # Answered in the protocol that we speak; what follows may be in another one.
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._pending = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self._pending = 0
+        super().on_message_complete()
+
+    def _head_size(self) -> int:
+        lines = sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.url) + lines + _HEADER_OVERHEAD * len(self.headers)
+
+    # ── what is not a request ──
+
+    def _break_off(self, error: ApiError) -> None:
+        """Ends the connection with `error`, after the answers that come before it."""
+        self._refusal = error
+        if self.transport.is_closing():
+            return
+        earlier = self._has_cycle and not self.cycle.response_complete
+        if self._in_body:
+            if not earlier or self.cycle.response_started:
+                self.transport.close()
+                return
+            earlier = self._withdraw()
+        if not earlier:
+            self._answer_refusal(error)
+
+    def _withdraw(self) -> bool:
+        """Takes back the request whose body broke; says whether another one is on its way."""
+        if self.pipeline and self.pipeline[0][0] is self.cycle:
+            self.pipeline.popleft()
+            return True
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        return False
+
+    def on_response_complete(self) -> None:
+        if self._refusal is None or self.pipeline:
+            super().on_response_complete()
+        elif not self.transport.is_closing():
+            self._answer_refusal(self._refusal)
+
+    def _answer_refusal(self, error: ApiError) -> None:
+        request_id = next(self._service.request_ids)
+        answer = refuse(error, request_id, None)
+        headers = [
+            *self.server_state.default_headers,
+            *self._gate.finish(answer, None, request_id),
+            (b"connection", b"close"),
+        ]
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[answer.status], lines, answer.body))
+        self._linger()
+
+    def _linger(self) -> None:
+        self._deaf = True
+        self._seconds = 0
+        self.flow.resume_reading()
+        self.transport.write_eof()
+
+    # ── who is slow ──
+
+    def second_passed(self) -> None:
+        """Called by the server once a second."""
+        if self.flow.read_paused:
+            return
+        self._seconds += 1
+        if self._refusal is not None:
+            if self._deaf and self._seconds > LINGER_SECONDS:
+                self.transport.close()
+        elif self._in_head:
+            if self._seconds > HEAD_SECONDS:
+                self._break_off(_too_slow("head", HEAD_SECONDS))
+        elif self._in_body:
+            if self._seconds > BODY_SECONDS:
+                self._break_off(_too_slow("body", BODY_SECONDS))
+        elif not self._has_cycle and self._seconds > FIRST_BYTE_SECONDS:
+            self.transport.close()
+
+
+def _reason(error: httptools.HttpParserError) -> ApiError:
+    """What the parser, or a callback on its behalf, has against the request."""
+    cause = error.__context__
+    if isinstance(cause, Unacceptable):
+        return cause.error
+    return _bad(str(error if cause is None else cause))
+
+
+def _bad(what: str) -> ApiError:
+    return ApiError("bad_request", f"the request's framing is broken: {what}")
+
+
+def _head_too_large() -> ApiError:
+    return ApiError(
+        "headers_too_large",
+        f"a request's head may have {MAX_HEAD} bytes and {MAX_HEADERS} headers",
+    )
+
+
+def _too_slow(part: str, seconds: int) -> ApiError:
+    waits = "has to arrive within" if part == "head" else "may pause for at most"
+    return ApiError("request_timeout", f"a request's {part} {waits} {seconds} seconds")

@@ -1,0 +1,208 @@
+"""The server: uvicorn with two doors into one process.
+
+The public door is a TCP address, where keys say who asks. The other is a Unix socket beside the
+database, for the operator's commands: whoever may open that file may do anything, so its mode is
+0600 from the moment it exists. Both doors lead to the same service; which one a connection came
+through decides which application it talks to, and nothing a client sends can change that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from tallystick.http.framing import Protocol
+from tallystick.http.gate import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from starlette.types import ASGIApp
+
+    from tallystick.http.service import Service
+
+GRACE_SECONDS: Final = 10
+"""What requests that are under way have, to finish when the server is told to end."""
+_KEEP_ALIVE_SECONDS: Final = 75
+_BACKLOG: Final = 2048
+_TICKS_PER_SECOND: Final = 10
+# What `sun_path` holds on Linux, its final zero left out.
+_LONGEST_SOCKET_PATH: Final = 107
+
+
+class CannotListen(Exception):
+    """An address or a socket cannot be had; the message says why and what to do."""
+
+
+def url_of(door: socket.socket) -> str:
+    """Where a client finds a public door."""
+    host, port = door.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def bind_public(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address that `host` stands for; raises CannotListen."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise CannotListen(f"{host} is no address of this machine ({error.strerror})") from None
+    doors: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            doors.append(_bind(family, kind, protocol, address))
+    except OSError as error:
+        for door in doors:
+            door.close()
+        raise CannotListen(
+            f"cannot listen at {host}, port {port}: {error.strerror}. Choose another with --port"
+        ) from None
+    return doors
+
+
+def _bind(family: int, kind: int, protocol: int, address: object) -> socket.socket:
+    door = socket.socket(family, kind, protocol)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        door.bind(address)  # type: ignore[arg-type]  # as getaddrinfo gave it
+        door.settimeout(0)
+    except OSError:
+        door.close()
+        raise
+    return door
+
+
+@contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """A name of the socket at `path` that fits into a socket's address, valid inside the block.
+
+    Linux takes 107 bytes. A longer path is named through a descriptor of its folder.
+    """
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        short = f"/proc/self/fd/{folder}/{path.name}"
+        if len(os.fsencode(short)) > _LONGEST_SOCKET_PATH or not os.path.lexists("/proc/self/fd"):
+            raise CannotListen(f"{path} is too long for a socket: give the database a shorter path")
+        yield short
+    finally:
+        os.close(folder)
+
+
+def bind_local(path: Path) -> socket.socket:
+    """The Unix socket at `path`, for its owner only; raises CannotListen.
+
+    The caller owns the database, so a socket that is there already was left behind.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise CannotListen(f"{path} is in the way, and is no socket: move it away")
+        path.unlink()
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Between bind and a later chmod anybody could connect.
+    before = os.umask(0o177)
+    try:
+        with reachable(path) as name:
+            door.bind(name)
+    except OSError as error:
+        door.close()
+        raise CannotListen(f"cannot make the socket {path}: {error.strerror}") from None
+    finally:
+        os.umask(before)
+    door.settimeout(0)
+    return door
+
+
+class Server(uvicorn.Server):
+    """Serves until a signal: `await server.serve(sockets=public_doors)`.
+
+    `ready` is called when both doors are open.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        public: ASGIApp,
+        local: ASGIApp,
+        local_door: socket.socket,
+        ready: Callable[[], None],
+    ) -> None:
+        super().__init__(_config(public))
+        self._service = service
+        self._gate = Gate(service)
+        self._local_config = _config(local)
+        self._local_door = local_door
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Opens the doors; `sockets` are the public ones."""
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(self._protocol(self.config), sock=door, backlog=_BACKLOG)
+            for door in sockets or ()
+        ]
+        local = self._protocol(self._local_config)
+        self.servers.append(await loop.create_unix_server(local, sock=self._local_door))
+        self.started = True
+        self._ready()
+
+    def _protocol(self, config: uvicorn.Config) -> Callable[[], Protocol]:
+        return partial(
+            Protocol,
+            self._service,
+            self._gate,
+            config=config,
+            server_state=self.server_state,
+            app_state={},
+        )
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_PER_SECOND == 0:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Protocol):
+                    connection.second_passed()
+        return await super().on_tick(counter)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ends gracefully on a signal. uvicorn would raise it again afterwards, and the process
+        would seem to have been killed."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,
+        interface="asgi3",
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Whom to believe is for the gate, which knows the trusted proxies.
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    config.load()
+    return config
