@@ -7,6 +7,7 @@ from tallystick.http.handlers import (
     entries,
     grant_lists,
     grants,
+    health,
     identity,
     keys,
     organizations,
@@ -26,4 +27,5 @@ OPERATIONS = (
     *grants.OPERATIONS,
     *keys.OPERATIONS,
     *usage.OPERATIONS,
+    *health.OPERATIONS,
 )
