@@ -1,0 +1,128 @@
+"""The commands, and what becomes of their failures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from tallystick.cli.balance import balance
+from tallystick.cli.client import to_json
+from tallystick.cli.errors import (
+    INTERRUPTED,
+    MISUSED,
+    NOTHING_CHANGED,
+    UNAVAILABLE,
+    CommandError,
+)
+from tallystick.cli.grants import grants
+from tallystick.cli.keys import keys
+from tallystick.cli.organizations import organizations
+from tallystick.cli.serve import serve
+from tallystick.cli.settings import config, migrate
+from tallystick.cli.usage import usage
+from tallystick.config import ConfigError
+from tallystick.http.server import CannotListen
+from tallystick.ledger.ports import StoreError
+from tallystick.storage.errors import StoreNotUsable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BROKEN_PIPE: Final = 1
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Settings come from flags, then TALLYSTICK_… variables, then the file of --config.",
+)
+@click.version_option(metadata.version("tallystick"), prog_name="tallystick")
+def tallystick() -> None:
+    """Exact credits for API and agent platforms."""
+
+
+for command in (
+    serve,
+    migrate,
+    organizations,
+    keys,
+    grants,
+    balance,
+    usage,
+    config,
+):
+    tallystick.add_command(command)
+
+
+def main() -> None:
+    """The entry point: runs what the command line says and exits."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of a command line; what went wrong is on standard error."""
+    try:
+        result = tallystick.main(list(arguments), prog_name="tallystick", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has had enough. What is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except (KeyboardInterrupt, click.Abort):
+        return _fail(_INTERRUPTED, arguments)
+    except CommandError as error:
+        return _fail(error, arguments)
+    except click.ClickException as error:
+        return _fail(_misused(error), arguments)
+    except ConfigError as error:
+        return _fail(_wrong_settings(error), arguments)
+    except (StoreError, CannotListen) as error:
+        return _fail(_unusable(error), arguments)
+    return result if isinstance(result, int) else 0
+
+
+_INTERRUPTED: Final = CommandError(
+    "interrupted",
+    unchanged="What was done before that stays.",
+    todo="Run the same command again to go on.",
+    exit_code=INTERRUPTED,
+)
+
+
+def _misused(error: click.ClickException) -> CommandError:
+    path = "tallystick"
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        path = error.ctx.command_path
+    return CommandError(
+        error.format_message().rstrip("."), todo=f"See {path} --help.", exit_code=MISUSED
+    )
+
+
+def _wrong_settings(error: ConfigError) -> CommandError:
+    return CommandError(
+        "\n       ".join(error.problems),
+        todo="Mend this where it says, then run the command again.",
+        exit_code=MISUSED,
+    )
+
+
+def _unusable(error: StoreError | CannotListen) -> CommandError:
+    told = isinstance(error, StoreNotUsable | CannotListen)
+    return CommandError(
+        str(error),
+        unchanged=NOTHING_CHANGED,
+        todo="Then run the command again." if told else "Try again in a moment.",
+        exit_code=UNAVAILABLE,
+    )
+
+
+def _fail(error: CommandError, arguments: Sequence[str]) -> int:
+    if "--json" in arguments:
+        click.echo(to_json(error.to_json()), err=True)
+    else:
+        for number, line in enumerate(error.lines()):
+            click.echo(click.style(line, fg="red") if number == 0 else line, err=True)
+    return error.exit_code
