@@ -446,3 +446,13 @@ async def test_an_operation_of_operators_is_for_their_keys_only(
 async def test_an_operation_of_tenants_is_not_for_operators(w: World, operation: Operation) -> None:
     answer = await w.send(operation.method, path_of(operation, ""), w.admin, {})
     assert_refused(answer, 403, "permission_denied")
+
+
+@in_world
+async def test_an_organization_is_found_by_the_callers_own_id(w: World) -> None:
+    await create(w, name="Other", external_id="cus_1")
+    acme = await create(w, name="Acme", external_id="cus_42")
+    page = body_of(await w.send("GET", f"{PATH}?external_id=cus_42", w.admin))
+    assert page == {"object": "list", "data": [acme], "has_more": False}
+    page = body_of(await w.send("GET", f"{PATH}?external_id=cus_4", w.admin))
+    assert page == {"object": "list", "data": [], "has_more": False}

@@ -129,6 +129,10 @@ class Reads:
         organization = await self.reader.organization(organization_id)
         return None if organization is None else await self._state(organization)
 
+    async def organization_named(self, external_id: str) -> OrganizationState | None:
+        organization = await self.reader.organization_named(external_id)
+        return None if organization is None else await self._state(organization)
+
     async def organizations(self, page: Page) -> list[OrganizationState]:
         """One object more than the limit where there are more, in the order travelled."""
         return [await self._state(each) for each in await self.reader.organizations(page)]

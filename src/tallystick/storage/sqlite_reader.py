@@ -99,6 +99,10 @@ class SqliteReader:
         row = self._row("load_organization", organization_id)
         return None if row is None else rows.organization_from(row)
 
+    async def organization_named(self, external_id: str) -> Organization | None:
+        row = self._row("load_external_id", external_id)
+        return None if row is None else await self.organization(row[1])
+
     async def teamspace(self, organization_id: str, teamspace_id: str) -> Teamspace | None:
         row = self._row("load_teamspace", organization_id, teamspace_id)
         return None if row is None else rows.teamspace_from(row)

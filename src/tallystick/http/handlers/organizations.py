@@ -13,7 +13,7 @@ from tallystick.domain.entries import canonical_json
 from tallystick.domain.plans import Overage, Plan, Rollover
 from tallystick.http.errors import invalid
 from tallystick.http.idempotency import Shown, carry_out
-from tallystick.http.operations import Answer, Audience, Call, Operation, answer
+from tallystick.http.operations import Answer, Audience, Call, Operation, Parameter, answer
 from tallystick.http.outcomes import expect
 from tallystick.http.shapes import (
     PAGING,
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from tallystick.domain.periods import Schedule
+    from tallystick.ledger.ports import Page
 
 DIRECTORY: Final = ""
 """The lane of what concerns no organization yet, or none: there `external_id`s meet in order."""
@@ -158,7 +159,16 @@ def _show_created(outcome: object) -> Shown:
 
 
 def list_organizations(call: Call) -> Awaitable[Answer]:
-    return list_answer(read_page(call.query), call.service.reads.organizations, organization_view)
+    page = read_page(call.query)
+    external_id = call.query.get("external_id")
+    if external_id is None:
+        return list_answer(page, call.service.reads.organizations, organization_view)
+
+    async def fetch(_: Page) -> list[OrganizationState]:
+        found = await call.service.reads.organization_named(external_id)
+        return [] if found is None else [found]
+
+    return list_answer(page, fetch, organization_view)
 
 
 async def get_organization(call: Call) -> Answer:
@@ -290,7 +300,10 @@ OPERATIONS = (
         tag="Organizations",
         response=list_type(OrganizationView, "OrganizationList"),
         errors=("validation_failed",),
-        query=PAGING,
+        query=(
+            *PAGING,
+            Parameter("external_id", {"type": "string"}, "Only the one with this id of yours"),
+        ),
         summary="List organizations",
     ),
     Operation(
