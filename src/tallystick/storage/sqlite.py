@@ -94,6 +94,7 @@ class SqliteStore:
         self._lane = SqliteLane(database.writer, self._workers[0], clock, busy_timeout_ms)
         self._reader = SqliteReader(database.reader, self._workers[1])
         self.reader: Reader = self._reader
+        self._discard: Callable[[], object] | None = None
 
     @classmethod
     def open(
@@ -132,7 +133,7 @@ class SqliteStore:
             busy_timeout_ms=busy_timeout_ms,
             synchronous="OFF",
         )
-        weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
+        store._discard = weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
         return store
 
     @property
@@ -155,6 +156,8 @@ class SqliteStore:
         await self._lane.close()
         for worker in self._workers:
             worker.shutdown()
+        if self._discard is not None:
+            self._discard()
 
 
 def _bring_up_to_date(database: Database, now: int, busy_timeout_ms: int) -> None:
