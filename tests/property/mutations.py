@@ -42,6 +42,12 @@ MUTATIONS = (
         "",
     ),
     Mutation(
+        "rule 2: an entry states a fact",
+        "decide",
+        "if (after, present) == (before, account.plan) and not difference:",
+        "if after == before and not difference and not command.apply_now:",
+    ),
+    Mutation(
         "rule 3: lower priority burns first",
         "grants",
         "        grant.priority,\n",
@@ -100,6 +106,12 @@ MUTATIONS = (
         "account",
         "        at = account.next_due_at\n",
         "        at = account.next_due_at\n        _activate_grants(account, at, entries)\n",
+    ),
+    Mutation(
+        "rule 4: what is written late is dated when it happened",
+        "account",
+        "        _activate_grants(account, at, entries)\n",
+        "        _activate_grants(account, now, entries)\n",
     ),
     Mutation(
         "rule 4: at one instant grants expire in the order of issue",

@@ -154,9 +154,7 @@ class Organization(RuleBasedStateMachine):
 
 
 TestOrganization = Organization.TestCase
-TestOrganization.settings = settings(
-    derandomize=True, deadline=None, max_examples=150, stateful_step_count=40
-)
+TestOrganization.settings = settings(max_examples=150, stateful_step_count=40)
 
 
 @pytest.mark.parametrize("first_seed", range(0, 200, 20))
