@@ -31,8 +31,9 @@ format: setup-python ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup-python ## measure, and write the figures to bench/results/
-	$(BIN)/python -m bench
+bench: ## measure, and write the figures to bench/results/
+	@scripts/setup python bench
+	$(BIN)/python -m bench $(BENCH)
 
 lock: setup-python ## write the lock files anew (UPGRADE=1: with the newest versions)
 	scripts/lock $(if $(UPGRADE),--upgrade)

@@ -1,0 +1,121 @@
+"""The command: `python -m bench`, which `make bench` calls."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from bench import report
+from bench.load import LoadFailed, find_wrk
+from bench.machine import describe_machine, describe_revision, file_system
+from bench.rows import ROWS, Row
+from bench.run import Measured, Settings, measure
+from bench.servers import SERVERS, Running, running
+
+_PROJECT: Final = Path(__file__).resolve().parents[1]
+_RESULTS: Final = Path(__file__).with_name("results")
+_NO_DISKS: Final = frozenset({"tmpfs", "ramfs"})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    rows = [row for row in ROWS if options.only in row.title]
+    try:
+        find_wrk()
+        settings = _settings(options)
+        with _scratch(options.scratch, any_disk=options.quick) as folder:
+            report.write(_take(rows, settings, folder, quick=options.quick), options.results)
+    except LoadFailed as failure:
+        sys.exit(f"bench: {failure}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure the service beside its yardsticks."
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="only see whether it works, in about 15 seconds"
+    )
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose title has this")
+    parser.add_argument("--rounds", type=int, default=9, help="undisturbed rounds wanted (9)")
+    parser.add_argument("--seconds", type=int, default=2, help="length of a slice (2)")
+    parser.add_argument(
+        "--results", type=Path, default=_RESULTS, metavar="FOLDER", help="where figures go"
+    )
+    parser.add_argument(
+        "--scratch",
+        type=Path,
+        default=_PROJECT / "var",
+        metavar="FOLDER",
+        help="where databases go while they are needed; on a disk, not in memory",
+    )
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    cores = sorted(os.sched_getaffinity(0))
+    settings = Settings(
+        rounds=options.rounds,
+        most_rounds=3 * options.rounds,
+        seconds=options.seconds,
+        server_core=cores[0],
+        load_core=cores[-1],
+    )
+    if options.quick:
+        return replace(settings, rounds=1, most_rounds=1, seconds=1, warm_up=False)
+    return settings
+
+
+@contextmanager
+def _scratch(parent: Path, *, any_disk: bool) -> Iterator[Path]:
+    parent.mkdir(parents=True, exist_ok=True)
+    kind = file_system(parent)
+    if kind in _NO_DISKS and not any_disk:
+        raise LoadFailed(f"--scratch is in memory ({kind}), where syncing costs nothing")
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _take(rows: Sequence[Row], settings: Settings, folder: Path, *, quick: bool) -> report.Report:
+    taken_at = datetime.now(UTC).replace(microsecond=0)
+    machine = describe_machine(folder)
+    with ExitStack() as stack:
+        servers = _start_all(stack, rows, settings, folder)
+        measured = [_measure(row, servers, settings) for row in rows]
+    return report.Report(
+        taken_at=taken_at,
+        is_quick=quick,
+        machine=machine,
+        revision=describe_revision(),
+        settings=settings,
+        measured=measured,
+    )
+
+
+def _start_all(
+    stack: ExitStack, rows: Sequence[Row], settings: Settings, folder: Path
+) -> Mapping[str, Running]:
+    names = dict.fromkeys(name for row in rows for name in (row.subject, row.yardstick))
+    return {
+        name: stack.enter_context(
+            running(SERVERS[name], core=settings.server_core, folder=folder / str(number))
+        )
+        for number, name in enumerate(names)
+    }
+
+
+def _measure(row: Row, servers: Mapping[str, Running], settings: Settings) -> Measured:
+    print(f"{row.title}, connections: {row.connections}", flush=True)
+    return measure(row, servers, settings, lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    main()

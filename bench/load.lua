@@ -1,0 +1,43 @@
+-- What wrk sends and what it tells: started by load.py.
+--
+--   wrk … -s load.lua URL -- METHOD [BODY]
+--
+-- In the body, each run of # is the place of a number that goes up by one from place to place and
+-- from request to request, and is padded with zeros to the run's length: so the head stays the same.
+
+local pieces, places, number = {}, {}, 0
+
+local function next_request()
+  for at, width in pairs(places) do
+    number = number + 1
+    pieces[at] = string.format(width, number)
+  end
+  return table.concat(pieces)
+end
+
+function init(args)
+  wrk.method = args[1]
+  wrk.body = args[2]
+  local text, from = wrk.format(), 1
+  if not args[2] then
+    return -- wrk sends a request without places as it stands, and does not ask again
+  end
+  for start, run in text:gmatch("()(#+)") do
+    pieces[#pieces + 1] = text:sub(from, start - 1)
+    pieces[#pieces + 1] = run
+    places[#pieces] = "%0" .. #run .. "d"
+    from = start + #run
+  end
+  pieces[#pieces + 1] = text:sub(from)
+  request = next_request
+end
+
+function done(summary, latency)
+  local failed = summary.errors
+  io.write(string.format(
+    'load: {"answers": %d, "microseconds": %d, "p50_us": %d, "p99_us": %d, '
+      .. '"refused": %d, "broken": %d}\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    failed.status, failed.connect + failed.read + failed.write + failed.timeout
+  ))
+end

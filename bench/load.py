@@ -1,0 +1,110 @@
+"""The load: wrk, which keeps so many connections busy with one request each."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.clocks import on_core
+
+_SCRIPT: Final = Path(__file__).with_name("load.lua")
+_REPORT: Final = "load: "
+
+
+class LoadFailed(Exception):
+    """What was to be measured did not happen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is sent over and over. `event` is a usage event, of which a POST carries `events`.
+
+    In an event, `ID` stands for an id of 36 characters; they are unique and ordered in time.
+    """
+
+    path: str
+    event: str = ""
+    events: int = 0
+    is_batch: bool = False
+
+    @property
+    def method(self) -> str:
+        return "POST" if self.events else "GET"
+
+    def body(self, ids: str) -> str:
+        """With a run of # where load.lua counts."""
+        event = self.event.replace("ID", ids + 12 * "#")
+        return f'{{"events":[{",".join([event] * self.events)}]}}' if self.is_batch else event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What wrk counted. `cpu_ns` is its own."""
+
+    answers: int
+    microseconds: int
+    p50_us: int
+    p99_us: int
+    cpu_ns: int
+
+
+def new_ids() -> str:
+    """What the ids of a slice begin with: the millisecond in which it began, as in a UUIDv7."""
+    stamp = f"{time.time_ns() // 1_000_000:012x}"
+    return f"{stamp[:8]}-{stamp[8:]}-7000-8000-"
+
+
+def find_wrk() -> str:
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        raise LoadFailed("wrk is not installed: `scripts/setup bench` does it")
+    return wrk
+
+
+def drive(
+    url: str,
+    request: Request,
+    *,
+    connections: int,
+    seconds: int,
+    headers: Mapping[str, str],
+    core: int,
+) -> Counts:
+    """Sends `request` for a while; raises LoadFailed unless every answer was a good one."""
+    command = [find_wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(_SCRIPT)]
+    fields = {**headers, "content-type": "application/json"} if request.events else headers
+    for name, value in fields.items():
+        command += ["-H", f"{name}: {value}"]
+    command += [url + request.path, "--", request.method]
+    if request.events:
+        command.append(request.body(new_ids()))
+    before = _children_cpu_ns()
+    with on_core(core):
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return _counts(ended.stdout + ended.stderr, _children_cpu_ns() - before)
+
+
+def _children_cpu_ns() -> int:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return round((used.ru_utime + used.ru_stime) * 1e9)
+
+
+def _counts(said: str, cpu_ns: int) -> Counts:
+    report = next((line for line in said.splitlines() if line.startswith(_REPORT)), None)
+    if report is None:
+        raise LoadFailed(f"wrk said:\n{said}")
+    found: dict[str, int] = json.loads(report.removeprefix(_REPORT))
+    refused, broken = found.pop("refused"), found.pop("broken")
+    if refused or broken or not found["answers"]:
+        raise LoadFailed(
+            f"of {found['answers']} answers {refused} had an error status, and {broken} requests "
+            "failed"
+        )
+    return Counts(**found, cpu_ns=cpu_ns)

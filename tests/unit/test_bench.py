@@ -1,0 +1,148 @@
+"""What the benchmark concludes from what it saw."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bench.clocks import Core, Process, Reading, disturbance
+from bench.load import Counts, LoadFailed, Request
+from bench.report import Figure, figure
+from bench.rows import ROWS
+from bench.run import Measured, Round, Settings, Slice, handled_requests, measure_until_clean
+from bench.servers import SERVERS
+
+SECOND = 1_000_000_000
+SERVER, OTHER, KERNEL = 10, 20, 30
+
+
+def reading(
+    at_ns: int, *, server: int, other: int, kernel: int, idle: tuple[float, float], stolen: float
+) -> Reading:
+    return Reading(
+        at_ns=at_ns,
+        processes={
+            SERVER: Process(server, 0, is_kernel=False),
+            OTHER: Process(other, 1, is_kernel=False),
+            KERNEL: Process(kernel, 1, is_kernel=True),
+        },
+        cores={0: Core(idle[0], stolen), 1: Core(idle[1], 0), 2: Core(0, 0)},
+    )
+
+
+BEFORE = reading(0, server=5 * SECOND, other=0, kernel=0, idle=(7, 7), stolen=0)
+# Ten seconds later: nine of the server on one core, four of the load generator on the other.
+QUIET = reading(10 * SECOND, server=14 * SECOND, other=0, kernel=0, idle=(8, 13), stolen=0)
+OURS = {SERVER: 9 * SECOND, -1: 4 * SECOND}
+
+
+def disturbed_by(after: Reading) -> str | None:
+    return disturbance(BEFORE, after, cores={0, 1}, ours=OURS)
+
+
+def test_a_quiet_slice_is_not_disturbed() -> None:
+    assert disturbed_by(QUIET) is None
+
+
+def test_other_processes_disturb() -> None:
+    busy = Process(SECOND, 1, is_kernel=False)
+    after = replace(QUIET, processes={**QUIET.processes, OTHER: busy})
+    assert disturbed_by(after) == "other processes took 10% of a core"
+
+
+def test_a_process_that_began_meanwhile_disturbs() -> None:
+    after = replace(QUIET, processes={**QUIET.processes, 40: Process(SECOND, 0, is_kernel=False)})
+    assert disturbed_by(after) == "other processes took 10% of a core"
+
+
+def test_another_core_is_of_no_concern() -> None:
+    after = replace(QUIET, processes={**QUIET.processes, 40: Process(SECOND, 2, is_kernel=False)})
+    assert disturbed_by(after) is None
+
+
+def test_the_kernel_syncs_our_files() -> None:
+    busy = Process(SECOND, 1, is_kernel=True)
+    after = replace(QUIET, processes={**QUIET.processes, KERNEL: busy})
+    assert disturbed_by(after) is None
+
+
+def test_steal_disturbs() -> None:
+    after = replace(QUIET, cores={**QUIET.cores, 0: Core(8, 0.5)})
+    assert disturbed_by(after) == "the hypervisor took 5% of a core"
+
+
+def test_what_came_and_went_disturbs() -> None:
+    after = replace(QUIET, cores={**QUIET.cores, 1: Core(10, 0)})
+    assert disturbed_by(after) == "something short-lived took 30% of a core"
+
+
+def a_slice(cpu_us: float = 20, disturbed_by: str | None = None) -> Slice:
+    return Slice(
+        answers=1000,
+        requests_per_second=500,
+        cpu_us_per_request=cpu_us,
+        p50_ms=1,
+        p99_ms=2,
+        load_share=0.5,
+        disturbed_by=disturbed_by,
+    )
+
+
+CLEAN = Round(subject=a_slice(30), yardstick=a_slice())
+DISTURBED = Round(subject=a_slice(90), yardstick=a_slice(disturbed_by="a neighbour"))
+SETTINGS = Settings(rounds=2, most_rounds=4, server_core=0, load_core=1)
+
+
+def measured(*rounds: Round) -> Measured:
+    upcoming = iter(rounds)
+    return measure_until_clean(ROWS[0], lambda: next(upcoming), SETTINGS, lambda _: None)
+
+
+def test_disturbed_rounds_are_taken_again_and_do_not_count() -> None:
+    found = measured(CLEAN, DISTURBED, CLEAN, CLEAN)
+    assert found.rounds == [CLEAN, DISTURBED, CLEAN]
+    assert found.kept == [CLEAN, CLEAN]
+
+
+def test_a_restless_machine_gets_no_further_rounds() -> None:
+    assert measured(*3 * [DISTURBED], CLEAN, CLEAN).kept == [CLEAN]
+
+
+def test_where_all_are_disturbed_all_count() -> None:
+    found = measured(*4 * [DISTURBED])
+    assert found.kept == 4 * [DISTURBED]
+    assert not found.is_clean
+
+
+COUNTS = Counts(answers=10, microseconds=1, p50_us=1, p99_us=1, cpu_ns=1)
+BATCHES = replace(ROWS[-1], connections=2)
+
+
+def test_what_was_under_way_at_the_end_counts_as_handled() -> None:
+    assert handled_requests(BATCHES, COUNTS, booked=1150) == 11.5
+
+
+@pytest.mark.parametrize("booked", [999, 1201])
+def test_acknowledged_and_booked_must_agree(booked: int) -> None:
+    """Ten batches of 100, with two more under way at most."""
+    with pytest.raises(LoadFailed, match="1000 events were acknowledged"):
+        handled_requests(BATCHES, COUNTS, booked=booked)
+
+
+def test_a_figure_is_the_median_with_its_middle_half() -> None:
+    assert figure([5, 1, 4, 2, 3]) == Figure(median=3, low=2, high=4)
+    assert figure([7]) == Figure(median=7, low=7, high=7)
+
+
+def test_bodies_leave_room_for_ids() -> None:
+    event = '{"id":"ID","credits":1}'
+    single = Request(path="/", event=event, events=1)
+    batch = Request(path="/", event=event, events=2, is_batch=True)
+    booked = '{"id":"x-############","credits":1}'
+    assert single.body("x-") == booked
+    assert batch.body("x-") == f'{{"events":[{booked},{booked}]}}'
+
+
+def test_every_row_names_servers_that_there_are() -> None:
+    assert {name for row in ROWS for name in (row.subject, row.yardstick)} <= set(SERVERS)
