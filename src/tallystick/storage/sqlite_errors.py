@@ -35,9 +35,6 @@ UNAVAILABLE: Final = (
 )
 """The database, not the statement, is what is wrong."""
 
-BAD_VALUES: Final = (OverflowError, UnicodeEncodeError)
-"""What binding a value raises that no column can hold."""
-
 
 def translate(error: Exception) -> StoreError:
     """The ledger's word for an error before COMMIT: the transaction is undone."""
@@ -60,8 +57,8 @@ def translate_commit(error: apsw.Error) -> StoreError:
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Raises SQLite's errors in the ledger's words."""
+    """Raises SQLite's errors in the ledger's words, and those of values that no column can hold."""
     try:
         yield
-    except (apsw.Error, *BAD_VALUES) as error:
+    except (apsw.Error, OverflowError, UnicodeEncodeError) as error:
         raise translate(error) from error
