@@ -16,13 +16,11 @@ from tests.property.twins import GrantAsk, Twins, UsageAsk
 def walk(seed: int, steps: int) -> Twins:
     """Takes an organization through `steps` random steps; one in four is closed near the end."""
     walker = Walker(Random(seed), _MANNERS[seed % len(_MANNERS)])
-    for _ in range(steps):
-        walker.step()
-    if seed % 4 == 0:
-        for status in ("closed", "active"):
-            walker.twins.set_status(status)
-        for _ in range(steps // 8):
-            walker.step()
+    try:
+        walker.go(steps, is_closed_at_last=seed % 4 == 0)
+    except AssertionError as failure:
+        failure.add_note(f"to see it again: walk(seed={seed}, steps={steps})")
+        raise
     return walker.twins
 
 
@@ -64,6 +62,15 @@ class Walker:
         self.manner = manner
         start = random.choice(edges.STARTS) + random.randrange(3 * edges.DAY)
         self.twins = Twins(self._terms(), start)
+
+    def go(self, steps: int, *, is_closed_at_last: bool) -> None:
+        for _ in range(steps):
+            self.step()
+        if is_closed_at_last:
+            for status in ("closed", "active"):
+                self.twins.set_status(status)
+            for _ in range(steps // 8):
+                self.step()
 
     def step(self) -> None:
         (step,) = self.random.choices(_STEPS, _WEIGHTS)
