@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tallystick.domain.directory import DEFAULT_SCOPES, ApiKey, KeyLevel, Scope
 from tallystick.domain.keys import ENTROPY_BYTES, make_secret, stored_digest
+from tallystick.http.handlers.organizations import DIRECTORY
 from tallystick.http.idempotency import Shown, carry_out
 from tallystick.http.operations import Answer, Audience, Call, Operation
 from tallystick.http.outcomes import expect
@@ -158,7 +159,7 @@ def _make_secret(call: Call) -> str:
 
 
 def _lane(organization_id: str | None) -> str:
-    return organization_id or ""
+    return DIRECTORY if organization_id is None else organization_id
 
 
 @dataclass(frozen=True, slots=True)
