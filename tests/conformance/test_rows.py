@@ -288,6 +288,13 @@ def test_rollups_add_up(backend: Backend) -> None:
     assert consumed(start, start + BUCKET) == 2 * MOST + 7
     assert consumed(start, start + BUCKET + 1) == 3 * MOST + 7
     assert consumed(start + 1, start + BUCKET) == 0
+
+    def first_usage(since: int) -> int | None:
+        return backend.run(backend.reader.first_usage(ACME, since))
+
+    assert first_usage(0) == first_usage(start) == start
+    assert first_usage(start + 1) == start + BUCKET
+    assert first_usage(start + BUCKET + 1) is None
     stored = backend.rows(
         "SELECT credits, events FROM usage_rollups WHERE organization_id = 'org_acme' ORDER BY 1, 2"
     )

@@ -254,6 +254,10 @@ class Reader(Protocol):
         """Micro-credits in the roll-ups whose bucket starts in [start, end)."""
         ...
 
+    async def first_usage(self, organization_id: str, start: int) -> int | None:
+        """When the first roll-up bucket at or after `start` starts; None where there is none."""
+        ...
+
     async def due(self, now: int, limit: int) -> Collection[str]:
         """Organizations whose account has something due, longest due first."""
         ...

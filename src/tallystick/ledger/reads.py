@@ -117,12 +117,15 @@ class Reads:
         return Balance(account, now, rate, exhaustion)
 
     async def _burn_rate(self, account: Account, now: int) -> int:
-        organization = await self.reader.organization(account.organization_id)
+        """The pace of the last days, or since there has been anything to measure."""
+        name = account.organization_id
+        organization = await self.reader.organization(name)
+        window = now - PACE_WINDOW
+        # Usage may have been imported that is older than the organization here.
+        first_used = await self.reader.first_usage(name, window - window % BUCKET)
         opened = now if organization is None else organization.created_at
-        since = max(now - PACE_WINDOW, opened)
-        consumed = await self.reader.consumed_between(
-            account.organization_id, since - since % BUCKET, now + 1
-        )
+        since = max(window, opened if first_used is None else min(opened, first_used))
+        consumed = await self.reader.consumed_between(name, since - since % BUCKET, now + 1)
         return burn_rate_per_day(consumed, since, now)
 
     async def organization(self, organization_id: str) -> OrganizationState | None:

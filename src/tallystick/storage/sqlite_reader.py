@@ -143,6 +143,10 @@ class SqliteReader:
         ((consumed,),) = await self._slow_rows("read_consumed_between", organization_id, start, end)
         return int(consumed)
 
+    async def first_usage(self, organization_id: str, start: int) -> int | None:
+        ((first,),) = await self._slow_rows("read_first_usage", organization_id, start)
+        return None if first is None else int(first)
+
     async def due(self, now: int, limit: int) -> list[str]:
         return [row[0] for row in await self._slow_rows("read_due", now, limit)]
 

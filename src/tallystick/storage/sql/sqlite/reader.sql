@@ -212,6 +212,9 @@ SELECT coalesce(sum(credits), 0)
 FROM usage_rollups
 WHERE organization_id = ?1 AND bucket >= ?2 AND bucket < ?3
 
+-- name: read_first_usage
+SELECT min(bucket) FROM usage_rollups WHERE organization_id = ?1 AND bucket >= ?2
+
 -- name: read_due
 -- Ties stay in the order of the index: at midnight on the first of a month there are many.
 SELECT organization_id FROM accounts WHERE next_due_at <= ?1 ORDER BY next_due_at LIMIT ?2
