@@ -17,13 +17,11 @@ from tallystick.ledger.ports import Page, UnknownCursor
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-_NUMBER: Final = {"type": "number", "multipleOf": 0.000001}
+# No multipleOf: whoever checks it with doubles finds that 0.57 is no multiple of 0.000001.
+_NUMBER: Final = {"type": "number", "format": "decimal"}
 
-Credits = Annotated[
-    msgspec.Raw,
-    Meta(description="Credits, exact to 6 decimals", extra_json_schema={**_NUMBER, "minimum": 0}),
-]
-"""An amount in an answer."""
+Credits = Annotated[msgspec.Raw, Meta(extra_json_schema={**_NUMBER, "minimum": 0})]
+"""An amount in an answer, exact to 6 decimals."""
 
 Amount = Annotated[
     msgspec.Raw,
@@ -34,13 +32,8 @@ Amount = Annotated[
 ]
 """An amount in a request: read from its exact spelling."""
 
-Time = Annotated[
-    str,
-    Meta(
-        description="RFC 3339; answers are in UTC with six fraction digits",
-        extra_json_schema={"format": "date-time"},
-    ),
-]
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""RFC 3339; in answers in UTC with six fraction digits."""
 
 CallerId = Annotated[
     str, Meta(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+\Z", description="Your own id")
@@ -48,7 +41,10 @@ CallerId = Annotated[
 
 Name = Annotated[str, Meta(min_length=1, max_length=255, description="Free text without NUL")]
 
-RateLimits = dict[str, Annotated[int, Meta(ge=0, le=1_000_000)]]
+RateLimits = Annotated[
+    dict[str, Annotated[int, Meta(ge=0, le=1_000_000)]],
+    Meta(description="Requests per 60 seconds, by operation"),
+]
 
 
 class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -60,7 +56,11 @@ class Response(msgspec.Struct, kw_only=True):
 
 
 PAGING: Final = (
-    Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Objects"),
+    Parameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+        "How many objects at most",
+    ),
     Parameter("after", {"type": "string"}, "Objects that follow the one with this id"),
     Parameter("before", {"type": "string"}, "Objects that precede the one with this id"),
     Parameter(

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from tallystick.domain.grants import Grant
 
 
+class DrawnView(Response, kw_only=True):
+    grant_id: str
+    credits: Credits
+
+
 class GrantView(Response, kw_only=True):
     object: Literal["credits.grant"] = "credits.grant"
     id: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
@@ -10,6 +9,7 @@ from msgspec import Meta
 from tallystick.domain.credits import format_credits
 from tallystick.domain.directory import Scope
 from tallystick.domain.grants import GrantStatus, burn_key
+from tallystick.http.etags import not_modified, weak_etag
 from tallystick.http.operations import Answer, Call, Operation, answer
 from tallystick.http.shapes import Credits, Response, Time, not_found
 from tallystick.http.views import GrantView, grant_view
@@ -25,9 +25,24 @@ if TYPE_CHECKING:
 
 
 class CreditsReport(Response, kw_only=True):
-    remaining: Credits
-    consumed: Credits
-    total: Credits
+    """What there is, what was used in the present billing period, and what that adds up to."""
+
+    remaining: Annotated[
+        Credits,
+        Meta(
+            description="Credits that are unspent in grants that are effective now, held ones too"
+        ),
+    ]
+    consumed: Annotated[
+        Credits, Meta(description="Credits used in the present billing period, overage included")
+    ]
+    total: Annotated[
+        Credits,
+        Meta(
+            description="remaining + consumed - overage: what the period started with, and what "
+            "was granted since"
+        ),
+    ]
 
 
 def get_credits(call: Call) -> Answer | Awaitable[Answer]:
@@ -76,24 +91,10 @@ async def get_balance(call: Call) -> Answer:
     balance = await call.service.reads.balance(call.organization_id)
     if balance is None:
         raise not_found("organization")
-    etag = _etag(balance.account)
-    if _matches(call.header(b"if-none-match"), etag):
-        return Answer(304, b"", headers=((b"etag", etag),))
-    return answer(200, _balance_view(balance), (b"etag", etag))
-
-
-def _etag(account: Account) -> bytes:
-    """Changes with the organization and its ledger, not with the clock that moves the pace."""
-    name = f"{account.organization_id}|{account.sequence}"
-    return b'W/"%s"' % hashlib.sha256(name.encode()).hexdigest()[:32].encode()
-
-
-def _matches(if_none_match: bytes | None, etag: bytes) -> bool:
-    if if_none_match is None:
-        return False
-    candidates = [candidate.strip() for candidate in if_none_match.split(b",")]
-    opaque = etag.removeprefix(b"W/")
-    return b"*" in candidates or any(each.removeprefix(b"W/") == opaque for each in candidates)
+    # The clock moves the pace, and not the state.
+    account = balance.account
+    etag = weak_etag(account.organization_id, str(account.sequence))
+    return not_modified(call, etag) or answer(200, _balance_view(balance), (b"etag", etag))
 
 
 def _balance_view(balance: Balance) -> BalanceView:

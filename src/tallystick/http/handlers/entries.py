@@ -21,6 +21,7 @@ from tallystick.http.shapes import (
     list_type,
     read_page,
 )
+from tallystick.http.views import DrawnView
 from tallystick.http.wire import credits_json, time_json
 from tallystick.ledger.ports import EntryFilter
 
@@ -33,11 +34,6 @@ if TYPE_CHECKING:
 _KINDS: Final = ", ".join(EntryKind)
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, in hexadecimal")]
-
-
-class DrawnView(Response, kw_only=True):
-    grant_id: str
-    credits: Credits
 
 
 class EntryView(Response, kw_only=True):

@@ -100,7 +100,9 @@ OPERATIONS = (
         scope=Scope.CREDITS_READ,
         query=(
             *(
-                parameter._replace(description=parameter.description.replace("id", "index"))
+                parameter._replace(
+                    description=parameter.description.replace("this id", "this index")
+                )
                 for parameter in PAGING
             ),
             Parameter(

@@ -7,9 +7,9 @@ written straight to text; a test holds them equal to their types.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from tallystick.domain.credits import format_credits
 from tallystick.domain.errors import Reason, Refusal
@@ -17,6 +17,7 @@ from tallystick.domain.periods import format_instant
 from tallystick.http.errors import ApiError, translate
 from tallystick.http.operations import Answer
 from tallystick.http.shapes import Credits, Response, Time
+from tallystick.http.views import DrawnView
 from tallystick.http.wire import credits_json, encode, time_json
 
 if TYPE_CHECKING:
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from tallystick.domain.commands import Booked, BookUsage
     from tallystick.ledger.coalesce import Overloaded
     from tallystick.ledger.ports import StoreError
-
-
-class DrawnView(Response, kw_only=True):
-    grant_id: str
-    credits: Credits
 
 
 class Receipt(Response, kw_only=True, tag_field="object", tag="usage_event"):
@@ -49,6 +45,12 @@ class Receipt(Response, kw_only=True, tag_field="object", tag="usage_event"):
     booked_at: Time
 
 
+EventError = Annotated[
+    dict[str, Any], Meta(extra_json_schema={"$ref": "#/components/schemas/EventError"})
+]
+"""An error's envelope, without the `request_id` that the whole answer has."""
+
+
 class UsageResult(Response, kw_only=True):
     """One event of a batch: its receipt, or `status` rejected and an `error`, without figures."""
 
@@ -62,7 +64,7 @@ class UsageResult(Response, kw_only=True):
     consumed: Credits | UnsetType = UNSET
     sequence: int | UnsetType = UNSET
     booked_at: Time | UnsetType = UNSET
-    error: dict[str, Any] | UnsetType = UNSET
+    error: EventError | UnsetType = UNSET
 
 
 class UsageResults(Response, kw_only=True, tag_field="object", tag="list"):
@@ -79,7 +81,7 @@ class RejectedLine(Response, kw_only=True, omit_defaults=True):
 
     line: int
     id: str | None = None
-    error: dict[str, Any]
+    error: EventError
 
 
 class UsageImport(Response, kw_only=True, tag_field="object", tag="usage_import"):

@@ -12,12 +12,14 @@ from tallystick.http.handlers import (
     keys,
     organizations,
     periods,
+    reference,
     teamspaces,
     usage,
 )
 
-OPERATIONS = (
+_DESCRIBED = (
     *balances.OPERATIONS,
+    *usage.OPERATIONS,
     *grant_lists.OPERATIONS,
     *entries.OPERATIONS,
     *periods.OPERATIONS,
@@ -26,6 +28,7 @@ OPERATIONS = (
     *organizations.OPERATIONS,
     *grants.OPERATIONS,
     *keys.OPERATIONS,
-    *usage.OPERATIONS,
     *health.OPERATIONS,
 )
+
+OPERATIONS = (*_DESCRIBED, *reference.Reference(_DESCRIBED).operations)
