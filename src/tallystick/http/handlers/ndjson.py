@@ -1,14 +1,14 @@
 """A stream of usage events, one JSON object a line, of any length, in bounded memory.
 
-The body is read piece by piece and cut into lines; 256 lines make a chunk, whose good lines go to
-the ledger as one unit, and at most `_IN_FLIGHT` chunks are on their way there. When they are, no
-more is read, and the network makes the sender wait. Chunks reach the ledger in order, so events
-are decided in the order of their lines.
+The body is read piece by piece and cut into lines; 256 lines, or what is left of a piece, make a
+chunk, whose good lines go to the ledger as one unit, and at most `_IN_FLIGHT` chunks are on their
+way there. When they are, no more is read, and the network makes the sender wait; meanwhile the
+pieces grow. Nothing that was read waits for what the sender may send later. Chunks reach the
+ledger in order, so events are decided in the order of their lines.
 
 A line that cannot be read is rejected like one that the ledger refuses: it is counted, the first
 100 are described, and the stream goes on. What a chunk has booked stays, whatever happens to the
-rest. A sender who pauses does not hold back what it has sent: with nothing on its way, a chunk goes
-to the ledger when the piece that it came in has been read.
+rest.
 
 A stream may last for days, its key may not: before each chunk it is asked whether it is still good.
 """
@@ -57,8 +57,7 @@ async def import_usage(call: Call) -> Answer:
                 stream.take(lines.number, line)
                 if stream.is_full:
                     await stream.send()
-            if stream.is_idle:
-                await stream.send()
+            await stream.send()
         for line in lines.end():
             stream.take(lines.number, line)
         await stream.send()
@@ -149,13 +148,6 @@ class UsageStream:
     def is_full(self) -> bool:
         return self._chunk.size >= MAX_EVENTS
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is on its way, while something could be."""
-        return bool(self._chunk.size) and all(
-            future is None or future.done() for _, future in self._in_flight
-        )
-
     def take(self, number: int, line: bytes | None) -> None:
         """Reads a line, which may be blank, too long (None) or bad in any other way."""
         chunk = self._chunk
@@ -183,6 +175,8 @@ class UsageStream:
 
     async def send(self) -> None:
         """Passes the chunk on, once there is room on the way and the key is still good."""
+        if not self._chunk.size:
+            return
         chunk, self._chunk = self._chunk, Chunk()
         await self._check_key()
         while len(self._in_flight) >= _IN_FLIGHT:
