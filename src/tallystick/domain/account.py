@@ -164,11 +164,6 @@ def _next_due(account: Account) -> int:
     return due
 
 
-def fall_due_no_later(account: Account, instant: int) -> None:
-    """Notes that something new falls due at `instant`."""
-    account.next_due_at = min(account.next_due_at, instant)
-
-
 def _expire_grants(account: Account, at: int, entries: list[Entry]) -> None:
     expired = [grant for grant in account.burning if grant.ends_at <= at]
     for grant in sorted(expired, key=lambda grant: grant.issued):
@@ -287,7 +282,7 @@ def issue_grant(
         account.pending += amount
     else:
         account.remaining += amount
-    fall_due_no_later(account, effective_at if is_pending else grant.ends_at)
+    account.next_due_at = min(account.next_due_at, effective_at if is_pending else grant.ends_at)
     return account.entry(
         EntryKind.GRANT_ISSUED,
         at,

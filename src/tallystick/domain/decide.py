@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from tallystick.domain.account import fall_due_no_later, issue_allowance, issue_grant
+from tallystick.domain.account import issue_allowance, issue_grant
 from tallystick.domain.commands import (
     NOTHING_EARLIER,
     AccountStatus,
@@ -75,7 +75,7 @@ def _book_usage(account: Account, command: BookUsage, now: int, earlier: Earlier
     used = command.credits
     covered = min(used, account.available)
     drawn = draw(account.burning, covered)
-    if drawn and not account.grants[drawn[0][0]].remaining:
+    if len(drawn) > 1 or (drawn and not account.grants[drawn[0][0]].remaining):
         account.burning = [grant for grant in account.burning if grant.remaining]
     account.remaining -= covered
     account.consumed += used
@@ -167,7 +167,8 @@ def _void_grant(account: Account, command: VoidGrant, now: int, earlier: Earlier
     if taken > left:
         return Refusal(reason=Reason.TAKES_TOO_MUCH, figures={"available": left}), []
     is_final = command.credits is None
-    if is_final and grant.status in {GrantStatus.VOIDED, GrantStatus.EXPIRED}:
+    has_ended = grant.status in {GrantStatus.VOIDED, GrantStatus.EXPIRED}
+    if not taken and (has_ended or not is_final):
         return Voided(replace(grant), 0), []
 
     # ── decided: from here on, only changes ──
@@ -269,7 +270,6 @@ def _change_allowance(account: Account, difference: int, now: int) -> Entry:
     else:
         grant.remaining += difference
     account.remaining += difference
-    fall_due_no_later(account, grant.ends_at)
     return account.entry(EntryKind.GRANT_ISSUED, now, difference, grant_id=grant.id, detail=detail)
 
 
