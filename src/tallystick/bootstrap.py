@@ -72,7 +72,7 @@ def wire(store: Store, settings: Settings) -> Service:
         ledger=ledger,
         reads=Reads(store.reader, clock),
         authenticator=authenticator,
-        limiter=MemoryLimiter(),
+        limiter=MemoryLimiter(window_ms=settings.window_ms),
         limits=limits,
         clock=clock,
         monotonic_ms=lambda: time.monotonic_ns() // 1_000_000,

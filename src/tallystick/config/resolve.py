@@ -45,7 +45,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that can be set, checked. Rate limits count requests in 60 seconds."""
+    """Everything that can be set, checked. Rate limits count requests in `window_ms`."""
 
     database: Path
     limits: Literal["memory"]
@@ -54,6 +54,7 @@ class Settings:
     workers: int
     rate_limit: int
     rate_limits: Mapping[str, int]
+    window_ms: int
     trusted_proxies: frozenset[str]
     allow_public: bool
     demo: bool

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tallystick.config import values
-from tallystick.limits.policy import DEFAULT_LIMIT, MAX_LIMIT
+from tallystick.limits.policy import DEFAULT_LIMIT, MAX_LIMIT, WINDOW_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +90,13 @@ SETTINGS: Final = (
         default="",
         help="The same for single operations: get_credits=1000,…",
         metavar="NAME=N,…",
+    ),
+    Setting(
+        name="window_ms",
+        read=values.whole(1, WINDOW_MS),
+        default=WINDOW_MS,
+        help="What requests are counted in, 60 s; for tests, which cannot wait so long.",
+        metavar="MS",
     ),
     Setting(
         name="trusted_proxies",
