@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any
 from unittest import mock
 
 import httpx
 
+from tallystick.http.app import create_app
+from tallystick.http.handlers.table import OPERATIONS
 from tests.harness import Headers, World
 
 PATH = "/v1/organization/credits/usage"
@@ -54,3 +56,42 @@ def failing_after(
         return future
 
     return mock.patch.object(w.service.ledger, "submit", submit_or_fail)
+
+
+async def send_and_leave(
+    w: World,
+    headers: Headers,
+    media_type: str,
+    body: bytes,
+    *,
+    leave: Callable[[], Awaitable[None]],
+) -> list[object]:
+    """Sends the beginning of a request and goes when `leave` returns; what was answered to it."""
+    answered: list[object] = []
+    asked = False
+
+    async def receive() -> dict[str, object]:
+        nonlocal asked
+        if not asked:
+            asked = True
+            return {"type": "http.request", "body": body, "more_body": True}
+        await leave()
+        return {"type": "http.disconnect"}
+
+    async def send(message: object) -> None:
+        answered.append(message)
+
+    sent = headers | {"content-type": media_type}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": PATH,
+        "raw_path": PATH.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
+        "client": ("192.0.2.1", 4711),
+    }
+    app: Any = create_app(w.service, OPERATIONS)
+    await app(scope, receive, send)
+    return answered

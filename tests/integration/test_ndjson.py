@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 from unittest import mock
 
 import httpx
 import pytest
 
-from tallystick.http.app import create_app
-from tallystick.http.handlers.table import OPERATIONS
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.directory import RevokeKey
 from tallystick.ledger.ports import Changes, OutcomeUnknown, Page, StoreUnavailable
 from tests.harness import Headers, World, in_world
 from tests.refusals import NDJSON
-from tests.spending import PATH, credits_now, error_of, failing_after, post
+from tests.spending import PATH, credits_now, error_of, failing_after, post, send_and_leave
 
 Body = bytes | AsyncIterator[bytes]
 
@@ -203,41 +201,13 @@ async def test_events_are_booked_while_their_sender_pauses(w: World) -> None:
 async def test_what_was_booked_before_the_client_left_stays(w: World) -> None:
     key = await w.key(await w.organization(allowance=1_000))
     bookings = Bookings(w)
-    messages: Iterator[dict[str, Any]] = iter(
-        [
-            {"type": "http.request", "body": lines(300) + b'{"id":"cut', "more_body": True},
-            {"type": "http.disconnect"},
-        ]
+    cut = line("cut").removesuffix(b"\n")
+    answered = await send_and_leave(
+        w, key, NDJSON, lines(300) + cut, leave=lambda: bookings.reach(300)
     )
-    sent: list[object] = []
-
-    async def receive() -> dict[str, Any]:
-        message = next(messages)
-        if message["type"] == "http.disconnect":
-            await bookings.reach(300)
-        return message
-
-    async def send(message: object) -> None:
-        sent.append(message)
-
-    await cast("Any", create_app(w.service, OPERATIONS))(_scope(key), receive, send)
-    assert sent == []
+    assert answered == []
     assert await credits_now(w, key) == '{"remaining":700,"consumed":300,"total":1000}'
     assert await imported(w, key, lines(301)) == totals(1, 300) | {"errors": []}
-
-
-def _scope(key: Headers) -> dict[str, Any]:
-    headers = key | {"content-type": NDJSON}
-    return {
-        "type": "http",
-        "method": "POST",
-        "path": PATH,
-        "raw_path": PATH.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        "client": ("192.0.2.1", 4711),
-    }
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable, OutcomeUnknown, Overloaded])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness import Headers, World, in_world
 from tests.refusals import CLOUD, CLOUDS, JSON, NDJSON, both_forms, refused
-from tests.spending import PATH
+from tests.spending import PATH, credits_now, send_and_leave
 
 EVENT = b'{"id":"a","credits":1}'
 TOO_LARGE = EVENT + b" " * (1 << 20)
@@ -97,3 +97,17 @@ async def test_spellings_of_the_media_type_that_are_read(w: World, headers: Head
     key = await w.key(await w.organization(allowance=1))
     answer = await w.client.post(PATH, content=EVENT, headers=key | headers)
     assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("media_type", [JSON, CLOUD, CLOUDS])
+@in_world
+async def test_a_body_that_breaks_off_is_neither_read_nor_answered(
+    w: World, media_type: str
+) -> None:
+    key = await w.key(await w.organization(allowance=1))
+
+    async def at_once() -> None:
+        pass
+
+    assert await send_and_leave(w, key, media_type, EVENT, leave=at_once) == []
+    assert await credits_now(w, key) == '{"remaining":1,"consumed":0,"total":1}'

@@ -61,7 +61,7 @@ def test_two_sources_never_share_an_id() -> None:
         ({"subject": 1}, "/3/subject"),
         ({"Time": "2026-03-10T10:00:00Z"}, "/3/Time"),
         ({"data_base64": "eyJjcmVkaXRzIjoxfQ=="}, "/3/data_base64"),
-        ({"data_base64": "eyJjcmVkaXRzIjoxfQ==", "data": ...}, "/3/data_base64"),
+        ({"data_base64": "eyJjcmVkaXRzIjoxfQ==", "data": ...}, "/3/data"),
         ({"datacontenttype": "text/plain"}, "/3/datacontenttype"),
         ({"data": ...}, "/3/data"),
         ({"data": None}, "/3/data"),

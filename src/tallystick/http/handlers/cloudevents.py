@@ -68,7 +68,7 @@ class CloudEvent(msgspec.Struct, kw_only=True, gc=False):
     dataschema: str | UnsetType | None = UNSET
     datacontenttype: str | UnsetType | None = UNSET
     data_base64: Annotated[object, Meta(description="Not supported")] = UNSET
-    data: UsageData | UnsetType | None = UNSET
+    data: UsageData
 
 
 _event_decoder: Final = msgspec.json.Decoder(CloudEvent)
@@ -86,7 +86,7 @@ def read_cloud_event(body: bytes, at: str, principal: Principal, now: int) -> Bo
     """The command that a CloudEvent is; raises 422 with pointers below `at`."""
     try:
         event = _read(body)
-        data = _data(event)
+        data = event.data
         facts = UsageFacts(
             meter=event.type,
             timestamp=event.time,
@@ -107,17 +107,11 @@ def _read(body: bytes) -> CloudEvent:
                 f"/{escape_step(shorten(name))}",
                 "is no name of a CloudEvents attribute, which consists of a to z and 0 to 9",
             )
-    return event
-
-
-def _data(event: CloudEvent) -> UsageData:
     if event.data_base64 is not UNSET and event.data_base64 is not None:
         raise invalid("/data_base64", "is not supported: send JSON in 'data'")
     if event.datacontenttype and not _is_json(event.datacontenttype):
         raise invalid("/datacontenttype", "must be a JSON media type, which is the default")
-    if event.data is UNSET or event.data is None:
-        raise invalid("/data", "is required")
-    return event.data
+    return event
 
 
 def _is_json(content_type: str) -> bool:

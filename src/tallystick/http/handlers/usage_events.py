@@ -97,7 +97,7 @@ Atomic = Annotated[bool, Meta(description="All events of the batch or none (defa
 
 
 class UsageRequest(UsageFacts, kw_only=True, gc=False):
-    """One event (`id`, `credits`, …) or a batch (`events`, `atomic`), told apart after decoding."""
+    """One event (`id`, `credits`, …) or a batch of them (`events`, `atomic`)."""
 
     id: EventId | UnsetType = UNSET
     credits: Amount | UnsetType = UNSET
