@@ -1,0 +1,115 @@
+"""The audit passes a ledger with a bit of everything, and names whatever is changed in it."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import apsw
+import httpx
+import pytest
+
+from tests.harness import bearer
+from tests.ledger_check import check_ledger
+from tests.server import Server, running_server
+
+USAGE = "/v1/organization/credits/usage"
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a server that has ended."""
+    with running_server(tmp_path_factory.mktemp("ledger")) as server:
+        live(server)
+    return server.database
+
+
+def live(server: Server) -> None:
+    """Every kind of entry that can be had without waiting for a period to end."""
+    acme = server.organization(allowance=10, overage={"mode": "allow"})
+    server.organization("Nothing happens here")
+    secret = server.key(acme)
+    later = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    pending = server.grant(acme, 5, effective_at=later)
+    voided = server.grant(acme, 3, kind="promotional", priority=90)
+    server.grant(acme, 4, expires_at=later, reference="order-1")
+    book(server, secret, {"id": "evt-1", "credits": 11.5, "meter": "llm.tokens"})
+    for grant, part in ((pending, {"credits": 2}), (voided, {"credits": 1}), (voided, {})):
+        server.post(f"/organizations/{acme['id']}/grants/{grant['id']}/void", part)
+    for allowance in (25, 12):
+        path = f"/v1/admin/organizations/{acme['id']}"
+        change = {"allowance": allowance, "apply": "now"}
+        assert server.admin.patch(path, json=change).status_code == 200
+    book(server, secret, {"id": "evt-2", "credits": 0.25, "timestamp": "2020-02-29T12:00:00Z"})
+    book(server, secret, {"id": "evt-3", "credits": 0, "dimensions": {"model": "small"}})
+    book(server, secret, {"id": "evt-4", "credits": 20, "on_insufficient": "overdraw"})
+
+
+def book(server: Server, secret: str, event: dict[str, object]) -> None:
+    answer = httpx.post(server.url + USAGE, json=event, headers=bearer(secret), trust_env=False)
+    assert answer.status_code == 201, answer.text
+
+
+def test_an_honest_ledger_passes(ledger: Path) -> None:
+    facts = {len(each.booked): each for each in check_ledger(ledger).values()}
+    assert (facts[4].remaining, facts[0].remaining) == (0, 0)
+    assert list(facts[4].booked) == ["evt-1", "evt-2", "evt-3", "evt-4"]
+    assert (facts[4].consumed, facts[4].overage) == (31_750_000, 15_750_000)
+
+
+FORGERIES = {
+    "an entry is edited": "UPDATE entries SET credits = credits + 1 WHERE event_id = 'evt-1'",
+    "a text is edited": "UPDATE entries SET meter = 'other' WHERE event_id = 'evt-1'",
+    "nothing becomes empty": "UPDATE entries SET meter = '' WHERE event_id = 'evt-2'",
+    "an entry is deleted": "DELETE FROM entries WHERE event_id = 'evt-3'",
+    "the last entry is deleted": "DELETE FROM entries WHERE event_id = 'evt-4'",
+    "ids are swapped": (
+        "UPDATE entries SET event_id = iif(event_id = 'evt-2', 'evt-3', 'evt-2')"
+        " WHERE event_id IN ('evt-2', 'evt-3')"
+    ),
+    "a hash is edited": "UPDATE entries SET hash = zeroblob(32) WHERE event_id = 'evt-4'",
+    "the head is edited": "UPDATE accounts SET head = zeroblob(32)",
+    "remaining": "UPDATE accounts SET remaining = remaining + 1",
+    "consumed": "UPDATE accounts SET consumed = consumed + 1",
+    "overage": "UPDATE accounts SET overage = overage - 1 WHERE overage > 0",
+    "pending": "UPDATE accounts SET pending = pending + 1",
+    "a grant's remaining": "UPDATE grants SET remaining = remaining - 1 WHERE status = 'pending'",
+    "a grant's amount": "UPDATE grants SET amount = amount + 1 WHERE kind = 'top_up'",
+    "a grant's status": "UPDATE grants SET status = 'active' WHERE status = 'voided'",
+    "a grant's priority": "UPDATE grants SET priority = 0 WHERE priority = 90",
+    "a grant's reference": "UPDATE grants SET reference = 'order-2' WHERE reference = 'order-1'",
+    "a grant is deleted": "DELETE FROM grants WHERE reference = 'order-1'",
+    "a period's allowance": "UPDATE periods SET allowance = allowance + 1",
+    "a period's end": "UPDATE periods SET period_end = period_end + 1",
+    "an event is forgotten": "DELETE FROM usage_events WHERE event_id = 'evt-2'",
+    "an event is renamed": "UPDATE usage_events SET event_id = 'evt-5' WHERE event_id = 'evt-2'",
+    "a roll-up's credits": "UPDATE usage_rollups SET credits = credits + 1",
+    "a roll-up's events": "UPDATE usage_rollups SET events = events + 1",
+    "a roll-up's time": "UPDATE usage_rollups SET bucket = bucket + 900000000",
+    "a roll-up is deleted": "DELETE FROM usage_rollups WHERE meter = 'llm.tokens'",
+}
+
+NO_TRIGGERS = """
+    DROP TRIGGER entries_refuse_update;
+    DROP TRIGGER entries_refuse_delete;
+    DROP TRIGGER usage_events_refuse_update;
+    DROP TRIGGER usage_events_refuse_delete;
+"""
+
+
+@pytest.mark.parametrize("what", FORGERIES)
+def test_a_forged_ledger_is_found(ledger: Path, tmp_path: Path, what: str) -> None:
+    copy = Path(shutil.copy(ledger, tmp_path / "forged.db"))
+    forge(copy, FORGERIES[what])
+    with pytest.raises(AssertionError):
+        check_ledger(copy)
+
+
+def forge(database: Path, statement: str) -> None:
+    """Whoever owns the file can change it: the triggers are in the way of mistakes only."""
+    connection = apsw.Connection(str(database))
+    connection.execute(NO_TRIGGERS)
+    connection.execute(statement)
+    assert connection.changes() > 0, "nothing was forged"
+    connection.close()
