@@ -1,9 +1,10 @@
 # `make` alone lists what there is. Set-up is part of every target that needs it and costs nothing the second time.
 
 PORT ?= 8080
+KILL_ROUNDS ?= 20
 BIN := .venv/bin
 
-.PHONY: help setup setup-python serve test lint format bench lock clean
+.PHONY: help setup setup-python serve test faults lint format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -21,6 +22,9 @@ serve: setup-python ## start the service with demo data on 127.0.0.1 (PORT=8080)
 
 test: setup lint ## run the linters and every test
 	$(BIN)/pytest
+
+faults: setup ## run the tests of faults at length: the server is killed 20 times (KILL_ROUNDS=20)
+	KILL_ROUNDS=$(KILL_ROUNDS) $(BIN)/pytest tests/faults
 
 lint: setup-python ## run ruff and mypy
 	$(BIN)/ruff check

@@ -1,0 +1,86 @@
+"""The server is killed while 64 clients book usage, again and again, on one database file.
+
+KILL_ROUNDS says how often (`make faults` kills it 20 times). After each round the file is audited
+as the dead process left it; then the server starts on it again, and has to know every event that it
+acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.faults.spenders import (
+    ALLOWANCE,
+    Spender,
+    check_acknowledged,
+    ingest,
+    make_spenders,
+    micro,
+)
+from tests.ledger_check import Facts, check_ledger
+from tests.server import Server, running_server
+from tests.sockets import CREDITS, connected
+
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
+CLIENTS = 64
+
+
+def test_nothing_acknowledged_is_lost_and_nothing_is_booked_twice(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        spenders = make_spenders(server, CLIENTS)
+        for number in range(ROUNDS):
+            known = {spender: set(spender.acknowledged) for spender in spenders}
+            asyncio.run(ingest_until_killed(server, spenders, 100 + 171 * number % 500))
+            assert any(spender.unanswered for spender in spenders), "nobody was interrupted"
+            ledger = check_ledger(server.database)
+            check_acknowledged(spenders, ledger)
+            server.start()
+            asyncio.run(check_answers(server, spenders, known, ledger))
+        asyncio.run(insist(server, spenders))
+        check_all_booked(spenders, check_ledger(server.database))
+
+
+async def ingest_until_killed(
+    server: Server, spenders: Sequence[Spender], acknowledgements: int
+) -> None:
+    tasks = await ingest(server, spenders, acknowledgements)
+    server.kill()
+    await asyncio.gather(*tasks)
+
+
+async def check_answers(
+    server: Server,
+    spenders: Sequence[Spender],
+    known: Mapping[Spender, set[str]],
+    ledger: Mapping[str, Facts],
+) -> None:
+    """The started server says what the file says, and repeats every receipt of this round."""
+    await check_balances(server, spenders, ledger)
+    for spender in spenders:
+        await spender.ask_again(server.url, sorted(set(spender.acknowledged) - known[spender]))
+    await check_balances(server, spenders, ledger)
+
+
+async def check_balances(
+    server: Server, spenders: Sequence[Spender], ledger: Mapping[str, Facts]
+) -> None:
+    for organization_id, secret in {each.organization_id: each.secret for each in spenders}.items():
+        async with connected(server.url, secret) as connection:
+            balance = (await connection.ask("GET", CREDITS)).body
+        facts = ledger[organization_id]
+        assert micro(balance["consumed"]) == facts.consumed == sum(facts.credits.values())
+        assert micro(balance["remaining"]) == facts.remaining == micro(ALLOWANCE) - facts.consumed
+
+
+async def insist(server: Server, spenders: Sequence[Spender]) -> None:
+    await asyncio.gather(*(spender.insist(server.url) for spender in spenders))
+
+
+def check_all_booked(spenders: Sequence[Spender], ledger: Mapping[str, Facts]) -> None:
+    """In the end all that was ever sent is booked, once."""
+    check_acknowledged(spenders, ledger)
+    booked = sum(len(facts.booked) for facts in ledger.values())
+    assert booked == sum(len(spender.acknowledged) for spender in spenders)
