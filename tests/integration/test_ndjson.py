@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from unittest import mock
@@ -166,6 +168,24 @@ async def test_a_stream_has_no_total_limit_and_may_be_cut_anywhere(w: World) -> 
     assert await imported(w, key, pieces(*cut)) == totals(3_000) | {"errors": []}
     again = pieces(*(sent[at : at + 65_536] for at in range(0, len(sent), 65_536)))
     assert await imported(w, key, again) == totals(0, 3_000) | {"errors": []}
+
+
+@in_world
+async def test_a_stream_of_bad_lines_leaves_nothing_in_memory(w: World) -> None:
+    key = await w.key(await w.organization())
+    piece = (b'{"id":"%s"}\n' % (b"x" * 1_014)) * 64
+    assert len(piece) == 65_536
+    # Without the collector, so that what refers to itself would stay.
+    gc.disable()
+    tracemalloc.start()
+    try:
+        found = await imported(w, key, pieces(*[piece] * 200))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert found["rejected"] == 12_800
+    assert peak < 2_000_000
 
 
 @in_world

@@ -113,26 +113,18 @@ class Lines:
 
 
 @dataclass(slots=True)
-class Failure:
-    """A rejected line; described only where the answer has room for it."""
-
-    line: int
-    event_id: str | None
-    cause: ApiError | Refusal
-
-    def describe(self) -> RejectedLine:
-        error = refusal_error(self.cause) if isinstance(self.cause, Refusal) else self.cause
-        return RejectedLine(line=self.line, id=self.event_id, error=error.envelope())
-
-
-@dataclass(slots=True)
 class Chunk:
-    """Lines that go to the ledger together: `commands[i]` stands in line `numbers[i]`."""
+    """Lines that go to the ledger together: `commands[i]` stands in line `numbers[i]`.
+
+    `errors` describes the first of the `unreadable` lines; exceptions would hold on to their
+    frames, and those to everything.
+    """
 
     size: int = 0
     commands: list[BookUsage] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    unreadable: int = 0
+    errors: list[RejectedLine] = field(default_factory=list)
 
 
 class UsageStream:
@@ -150,17 +142,15 @@ class UsageStream:
 
     def take(self, number: int, line: bytes | None) -> None:
         """Reads a line, which may be blank, too long (None) or bad in any other way."""
-        chunk = self._chunk
-        chunk.size += 1
+        self._chunk.size += 1
         if line is None:
-            error = ApiError("payload_too_large", f"a line may have {MAX_LINE} bytes")
-            chunk.failures.append(Failure(number, None, error))
+            reason = f"a line may have {MAX_LINE} bytes"
+            self._reject(number, None, ApiError("payload_too_large", reason))
         elif line.strip(_JSON_SPACE):
             self._read(number, line)
 
     def _read(self, number: int, line: bytes) -> None:
-        chunk, call = self._chunk, self._call
-        event_id = None
+        call, event_id = self._call, None
         try:
             event = read_event(line)
             event_id = event.id if is_event_id(event.id) else None
@@ -168,10 +158,20 @@ class UsageStream:
                 event.id, event.credits, event, "", call.principal, call.service.clock()
             )
         except ApiError as error:
-            chunk.failures.append(Failure(number, event_id, error))
+            self._reject(number, event_id, error)
             return
-        chunk.commands.append(command)
-        chunk.numbers.append(number)
+        self._chunk.commands.append(command)
+        self._chunk.numbers.append(number)
+
+    def _reject(self, number: int, event_id: str | None, error: ApiError) -> None:
+        chunk = self._chunk
+        chunk.unreadable += 1
+        if len(chunk.errors) < self._room():
+            chunk.errors.append(_describe(number, event_id, error))
+
+    def _room(self) -> int:
+        """How many more lines the answer can describe."""
+        return MAX_ERRORS - len(self._tally.errors)
 
     async def send(self) -> None:
         """Passes the chunk on, once there is room on the way and the key is still good."""
@@ -221,18 +221,20 @@ class UsageStream:
         return interrupted(failure, is_partial=has_booked)
 
     def _count(self, chunk: Chunk, outcomes: Sequence[Booked | Refusal]) -> None:
-        tally, failures = self._tally, chunk.failures
+        tally, room, refused = self._tally, self._room(), 0
         for number, command, outcome in zip(chunk.numbers, chunk.commands, outcomes, strict=True):
             if isinstance(outcome, Refusal):
-                failures.append(Failure(number, command.event_id, outcome))
+                refused += 1
+                if refused <= room:
+                    error = refusal_error(outcome)
+                    chunk.errors.append(_describe(number, command.event_id, error))
             elif outcome.duplicate:
                 tally.duplicates += 1
             else:
                 tally.booked += 1
-        tally.rejected += len(failures)
-        failures.sort(key=lambda failure: failure.line)
-        room = MAX_ERRORS - len(tally.errors)
-        tally.errors.extend(failure.describe() for failure in failures[:room])
+        tally.rejected += chunk.unreadable + refused
+        chunk.errors.sort(key=lambda error: error.line)
+        tally.errors.extend(chunk.errors[:room])
 
     async def result(self) -> Answer:
         """The answer, when everything that was sent on has been decided."""
@@ -246,3 +248,7 @@ class UsageStream:
             if future is not None and not future.cancel() and not future.cancelled():
                 # Asked for, so that the loop does not report an error that nobody has seen.
                 future.exception()
+
+
+def _describe(number: int, event_id: str | None, error: ApiError) -> RejectedLine:
+    return RejectedLine(line=number, id=event_id, error=error.envelope())
