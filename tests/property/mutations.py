@@ -128,7 +128,8 @@ MUTATIONS = (
     Mutation(
         "rule 4: what a new grant brings falls due in time",
         "account",
-        "    fall_due_no_later(account, effective_at if is_pending else grant.ends_at)\n",
+        "    account.next_due_at = min(account.next_due_at, effective_at if is_pending else "
+        "grant.ends_at)\n",
         "",
     ),
     Mutation(
