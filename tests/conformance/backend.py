@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 START = 1_800_000_000_000_000
 """An instant in January 2027."""
+BUSY_TIMEOUT_MS = 150
 
 
 class Clock:
@@ -113,7 +114,7 @@ def sqlite_backend(folder: Path) -> Iterator[Backend]:
             connection.close(force=True)
 
     with asyncio.Runner() as runner:
-        store = SqliteStore.open(path, clock=clock, busy_timeout_ms=150)
+        store = SqliteStore.open(path, clock=clock, busy_timeout_ms=BUSY_TIMEOUT_MS)
         try:
             yield Backend(store=store, clock=clock, runner=runner, rows=rows, locked_out=locked_out)
         finally:

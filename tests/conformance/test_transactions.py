@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,7 +22,7 @@ from tallystick.ledger.ports import (
     Wanted,
 )
 from tallystick.ledger.units import AccountUnit
-from tests.conformance.backend import START, Backend
+from tests.conformance.backend import BUSY_TIMEOUT_MS, START, Backend
 from tests.conformance.samples import (
     ACME,
     CREDIT,
@@ -220,6 +221,8 @@ def test_one_row_that_cannot_be_undoes_the_batch(
     with pytest.raises(StatementRejected):
         backend.write(changes, ACME)
 
+    with backend.locked_out():
+        pass  # the lock is free at once, not only when the next batch comes
     assert account_of(backend) == before
     assert len(backend.run(backend.reader.entries(ACME, EVERYTHING, EntryFilter()))) == (
         before.sequence
@@ -284,8 +287,10 @@ def test_a_writer_that_is_locked_out_gives_up_and_recovers(backend: Backend) -> 
     backend.write(new_organization())
     before = account_of(backend)
     with backend.locked_out():
+        started = time.monotonic()
         with pytest.raises(StoreUnavailable):
             backend.run(backend.lane.load(Wanted(organizations={ACME})))
+        assert BUSY_TIMEOUT_MS / 1000 * 0.5 < time.monotonic() - started < 30
         assert backend.reader.balance(ACME) == (before.remaining, 0, 0, before.next_due_at)
     backend.write(spend(before), ACME)
     assert account_of(backend).consumed == CREDIT

@@ -13,10 +13,13 @@ from pathlib import Path
 import apsw
 import pytest
 
+from tallystick.domain.directory import Secret
 from tallystick.ledger.ports import (
+    Changes,
     EntryFilter,
     OutcomeUnknown,
     Page,
+    StatementRejected,
     StoreError,
     StoreUnavailable,
     Wanted,
@@ -177,6 +180,22 @@ def _lose_connection(ailing: Ailing) -> None:
     """Loses the lane's connection, as after an error from which there is no way back."""
     (lane,) = ailing.store.lanes
     lane._drop_connection()
+
+
+def test_a_constraint_that_shows_in_commit_only_rejects_the_batch(ailing: Ailing) -> None:
+    async def scenario() -> None:
+        (lane,) = ailing.store.lanes
+        await lane.load(Wanted())
+        assert lane._connection is not None
+        lane._connection.execute("PRAGMA defer_foreign_keys = ON")
+        orphan = Secret(hash=bytes(32), organization_id=ACME, key_id="key_?")
+        with pytest.raises(StatementRejected, match="FOREIGN KEY"):
+            await lane.append(Changes(secrets={orphan.hash: orphan}))
+        assert not lane._connection.in_transaction
+
+    ailing.runner.run(scenario())
+    ailing.book("next")
+    assert ailing.events() == ["next"]
 
 
 ERRORS: list[tuple[type[apsw.Error], type[StoreError]]] = [

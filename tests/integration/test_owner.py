@@ -86,21 +86,29 @@ def test_a_program_that_the_owner_starts_does_not_keep_the_lock(tmp_path: Path) 
     database = tmp_path / "ledger.db"
     lock = OwnerLock(database)
     child = subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()"],
+        [sys.executable, "-c", "import sys; print('started', flush=True); sys.stdin.read()"],
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         close_fds=False,
     )
     with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "started\n"
         lock.release()
         OwnerLock(database).release()
 
 
-@pytest.mark.parametrize("content", ["", "4194999\n2020-01-01T00:00:00+00:00\n", "nonsense\0\xff"])
+@pytest.mark.parametrize(
+    "content", ["", "4194999\n2020-01-01T00:00:00+00:00\n", "nonsense\0\xff\n" * 9]
+)
 def test_a_file_that_was_left_behind_means_nothing(tmp_path: Path, content: str) -> None:
     database = tmp_path / "ledger.db"
     (tmp_path / "ledger.db.lock").write_text(content)
-    with OwnerLock(database):
-        assert "4194999" not in (tmp_path / "ledger.db.lock").read_text()
+    with OwnerLock(database) as lock:
+        pid, since = lock.path.read_text().splitlines()
+    assert pid == str(os.getpid())
+    assert since > "2026"
 
 
 def test_an_owner_that_has_not_signed_is_another_process(tmp_path: Path) -> None:

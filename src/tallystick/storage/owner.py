@@ -29,7 +29,7 @@ class OwnerLock:
     """Ownership of a database file, from construction until `release` or the process's end.
 
     Raises AlreadyOwned where another process has it, and StoreNotUsable where no lock file can be
-    made. A process that was forked off shares the lock until it ends or starts another program.
+    made. A process that was forked off shares the lock until it ends or becomes another program.
     """
 
     def __init__(self, database: str | os.PathLike[str]) -> None:
@@ -89,7 +89,7 @@ def prepare_database_file(database: Path) -> None:
 
 def _open_private(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        return os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE)
     except OSError as error:
         raise StoreNotUsable(f"cannot open {path}: {error.strerror}") from error
 
