@@ -12,6 +12,7 @@ import httpx
 
 from tallystick.http.app import create_app
 from tallystick.http.handlers.table import OPERATIONS
+from tallystick.ledger.work import Unit
 from tests.harness import Headers, World
 
 PATH = "/v1/organization/credits/usage"
@@ -47,8 +48,7 @@ def failing_after(
     submit = w.service.ledger.submit
     left = iter(range(units))
 
-    def submit_or_fail(organization_id: str, unit: Any) -> asyncio.Future[Any]:  # noqa: ANN401
-        # Any unit at all: what fails is what carries them.
+    def submit_or_fail(organization_id: str, unit: Unit) -> asyncio.Future[Any]:
         if next(left, None) is not None:
             return submit(organization_id, unit)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

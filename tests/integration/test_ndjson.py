@@ -16,6 +16,7 @@ import pytest
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.directory import RevokeKey
 from tallystick.ledger.ports import Changes, OutcomeUnknown, Page, StoreUnavailable
+from tallystick.ledger.work import Unit
 from tests.harness import Headers, World, in_world
 from tests.refusals import NDJSON
 from tests.spending import PATH, credits_now, error_of, failing_after, post, send_and_leave
@@ -286,10 +287,9 @@ async def test_no_more_is_read_than_the_ledger_takes(w: World) -> None:
     key = await w.key(await w.organization(allowance=100_000))
     submit = w.service.ledger.submit
     read = 0
-    held: asyncio.Queue[tuple[str, Any, asyncio.Future[Any]]] = asyncio.Queue()
+    held: asyncio.Queue[tuple[str, Unit, asyncio.Future[Any]]] = asyncio.Queue()
 
-    def hold(organization_id: str, unit: Any) -> asyncio.Future[Any]:  # noqa: ANN401
-        # Any unit at all: it is only kept waiting.
+    def hold(organization_id: str, unit: Unit) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         held.put_nowait((organization_id, unit, future))
         return future

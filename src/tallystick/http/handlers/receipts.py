@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from tallystick.domain.credits import format_credits
+from tallystick.domain.entries import uncovered
 from tallystick.domain.errors import Reason, Refusal
 from tallystick.domain.periods import format_instant
 from tallystick.http.errors import ApiError, translate
@@ -145,16 +146,21 @@ def receipt_json(booked: Booked) -> str:
     # Ids are printable ASCII, so these two characters are all that JSON would escape.
     if '"' in event_id or "\\" in event_id:
         event_id = encode(event_id)[1:-1].decode()
-    drawn, covered = "", 0
-    for grant_id, taken in entry.drawn:
-        covered += taken
-        separator = "," if drawn else ""
-        drawn += f'{separator}{{"grant_id":"{grant_id}","credits":{format_credits(taken)}}}'
+    credits_used, overage = format_credits(used), "0"
+    if len(entry.drawn) == 1 and entry.drawn[0][1] == used:
+        # Nearly always one grant covers everything.
+        drawn = f'{{"grant_id":"{entry.drawn[0][0]}","credits":{credits_used}}}'
+    else:
+        drawn = ",".join(
+            f'{{"grant_id":"{grant_id}","credits":{format_credits(taken)}}}'
+            for grant_id, taken in entry.drawn
+        )
+        overage = format_credits(uncovered(entry))
     return (
         f'{{"object":"usage_event","id":"{event_id}",'
         f'"status":"{"duplicate" if duplicate else "booked"}",'
-        f'"credits":{format_credits(used)},"overage":{format_credits(used - covered)},'
-        f'"drawn":[{drawn}],"remaining":{format_credits(entry.remaining_after)},'
+        f'"credits":{credits_used},"overage":{overage},"drawn":[{drawn}],'
+        f'"remaining":{format_credits(entry.remaining_after)},'
         f'"consumed":{format_credits(entry.consumed_after)},"sequence":{entry.sequence},'
         f'"booked_at":"{format_instant(entry.booked_at)}"}}'
     )
