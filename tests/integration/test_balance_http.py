@@ -74,6 +74,17 @@ async def test_nothing_burns_where_nothing_was_used(w: World) -> None:
 
 
 @in_world
+async def test_no_exhaustion_is_projected_beyond_a_century(w: World) -> None:
+    """At this pace the credits outlast every date that there is."""
+    acme = await w.organization(allowance=1_000_000_000)
+    key = await w.key(acme)
+    await w.spend(acme, "0.000001")
+    shown = await _balance(w, key)
+    assert shown["burn_rate_per_day"] == 0.000024
+    assert shown["projected_exhaustion_at"] is None
+
+
+@in_world
 async def test_the_etag_follows_the_ledger_and_not_the_clock(w: World) -> None:
     acme = await w.organization(allowance=10)
     key = await w.key(acme)

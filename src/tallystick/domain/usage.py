@@ -17,6 +17,8 @@ BUCKET: Final = 900_000_000
 PACE_WINDOW: Final = 7 * DAY
 """How far back the burn rate looks."""
 _SHORTEST_PACE: Final = 3_600_000_000
+_FARTHEST: Final = 36_525 * DAY
+"""A pace of days says nothing about what is more than a century off."""
 
 
 class RollupKey(NamedTuple):
@@ -45,7 +47,8 @@ def burn_rate_per_day(consumed: int, since: int, now: int) -> int:
 
 
 def projected_exhaustion(available: int, rate_per_day: int, now: int) -> int | None:
-    """When `available` runs out at that pace; None where nothing burns."""
+    """When `available` runs out at that pace; None where it lasts for more than a century."""
     if available <= 0:
         return now
-    return now + available * DAY // rate_per_day if rate_per_day else None
+    lasts = available * DAY // rate_per_day if rate_per_day else _FARTHEST + 1
+    return now + lasts if lasts <= _FARTHEST else None
