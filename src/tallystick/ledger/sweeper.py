@@ -27,7 +27,10 @@ async def sweep(ledger: Ledger, now: int, report: Callable[[BaseException], None
     What hinders one account is reported and does not keep the others waiting.
     """
     swept = 0
-    while due := await ledger.store.reader.due(now, BATCH):
+    seen: set[str] = set()
+    # What is due again was advanced as far as the ledger's own clock, which may be behind `now`.
+    while seen.isdisjoint(due := await ledger.store.reader.due(now, BATCH)):
+        seen.update(due)
         units = [ledger.submit(name, AdvanceUnit(name)) for name in due]
         outcomes = await asyncio.gather(*units, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]

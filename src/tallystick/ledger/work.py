@@ -51,7 +51,11 @@ class Work:
         account = self.snapshot.accounts.get(organization_id)
         if account is not None and organization_id not in self._opened:
             self._opened.add(organization_id)
+            due_at = account.next_due_at
             self.post(account, advance(account, self.now(account)))
+            if account.next_due_at != due_at:
+                # Also where nothing came of it, as when a spent grant expires: it would stay due.
+                self.write_account(account)
         return account
 
     def now(self, account: Account) -> int:
