@@ -3,6 +3,11 @@
 A key is looked up by the digest of its secret and compared in constant time. What was found is
 remembered by digest until anything about keys, organizations or teamspaces changes; whether the key
 is still valid is asked every time. What was not found is not remembered: new keys work at once.
+
+What is remembered cannot be made to grow by what requests name: a key that always acts in its own
+teamspace is remembered once, and a teamspace that there is not is not remembered. A change replaces
+the memory by an empty one, and a look-up remembers in the one that there was when it began: so what
+was read before the change and found after it is not believed.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ LOCAL: Final = "local"
 
 
 _Name = tuple[bytes, bytes | None]
-"""What a principal is remembered by: the secret's digest and the teamspace named."""
+"""What a principal is remembered by: the secret's digest and the teamspace named, if it counts."""
 
 
 class Denied(NamedTuple):
@@ -74,6 +79,9 @@ class Principal:
         return None if self.is_local else self.key_id
 
 
+_Memory = dict[_Name, Principal]
+
+
 class Authenticator:
     """Turns secrets into principals."""
 
@@ -91,13 +99,13 @@ class Authenticator:
         self._clock = clock
         self._pepper = pepper
         self._admin_digests = [secret_digest(secret, pepper) for secret in admin_secrets]
-        self._remembered: dict[tuple[bytes, bytes | None], Principal] = {}
+        self._remembered: _Memory = {}
         self.last_used: dict[tuple[str | None, str], int] = {}
 
     def forget(self, changes: Changes) -> None:
         """Listens to the ledger: drops what is remembered where it may have changed."""
         if changes.keys or changes.secrets or changes.organizations or changes.teamspaces:
-            self._remembered.clear()
+            self._remembered = {}
 
     def digest(self, secret: bytes) -> bytes:
         return secret_digest(secret, self._pepper)
@@ -111,10 +119,18 @@ class Authenticator:
         if authorization[:7].lower() != b"bearer ":
             return Denied("the Authorization header is not of the form 'Bearer <key>'")
         digest = secret_digest(authorization[7:].strip(b" \t"), self._pepper)
-        found = self._remembered.get((digest, teamspace))
+        found = self._recall(digest, teamspace)
         if found is not None:
             return self._checked(found)
         return self._look_up(digest, teamspace)
+
+    def _recall(self, digest: bytes, teamspace: bytes | None) -> Principal | None:
+        found = self._remembered.get((digest, teamspace))
+        if found is None and teamspace is not None:
+            found = self._remembered.get((digest, None))
+            if found is not None and found.level is KeyLevel.ACCOUNT:
+                return None
+        return found
 
     def _checked(self, principal: Principal) -> Principal | Denied:
         now = self._clock()
@@ -129,18 +145,18 @@ class Authenticator:
     def _look_up(
         self, digest: bytes, teamspace: bytes | None
     ) -> Principal | Denied | Awaitable[Principal | Denied]:
+        memory, name = self._remembered, (digest, teamspace)
         if any(hmac.compare_digest(digest, admin) for admin in self._admin_digests):
-            return self._remember((digest, teamspace), self._operator("admin", "admin"))
-        name = (digest, teamspace)
+            return self._remember(memory, name, self._operator("admin", "admin"))
         found = self._reader.credential(digest)
         if found is None:
-            return self._found(name, None, None)
+            return self._found(memory, name, None, None)
         if not isinstance(found, tuple) or _names_another(found, teamspace):
-            return self._look_up_later(name, found)
-        return self._found(name, found, None)
+            return self._look_up_later(memory, name, found)
+        return self._found(memory, name, found, None)
 
     async def _look_up_later(
-        self, name: _Name, found: Credential | Awaitable[Credential | None]
+        self, memory: _Memory, name: _Name, found: Credential | Awaitable[Credential | None]
     ) -> Principal | Denied:
         credential = found if isinstance(found, tuple) else await found
         elsewhere = None
@@ -148,10 +164,14 @@ class Authenticator:
             elsewhere = await self._reader.teamspace(
                 credential.key.organization_id or "", (name[1] or b"").decode("latin-1")
             )
-        return self._found(name, credential, elsewhere)
+        return self._found(memory, name, credential, elsewhere)
 
     def _found(
-        self, name: _Name, credential: Credential | None, elsewhere: Teamspace | None
+        self,
+        memory: _Memory,
+        name: _Name,
+        credential: Credential | None,
+        elsewhere: Teamspace | None,
     ) -> Principal | Denied:
         if credential is None or not hmac.compare_digest(name[0], credential.secret.hash):
             return Denied("the API key is not known")
@@ -163,7 +183,7 @@ class Authenticator:
         principal.revoked = credential.key.revoked_at is not None
         ends = (credential.key.expires_at, credential.secret.expires_at)
         principal.valid_until = min((end for end in ends if end is not None), default=None)
-        return self._remember(name, principal)
+        return self._remember(memory, name, principal)
 
     def _tenant(self, credential: Credential, elsewhere: Teamspace | None) -> Principal:
         key, organization, home = credential.key, credential.organization, credential.teamspace
@@ -191,10 +211,13 @@ class Authenticator:
             limit_of=lambda operation: self._limits.resolve(operation, {}, {}),
         )
 
-    def _remember(self, name: _Name, principal: Principal) -> Principal | Denied:
-        if len(self._remembered) >= _MAX_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[name] = principal
+    def _remember(self, memory: _Memory, name: _Name, principal: Principal) -> Principal | Denied:
+        if len(memory) >= _MAX_REMEMBERED:
+            memory.clear()
+        if principal.level is KeyLevel.ORGANIZATION:
+            memory[name[0], None] = principal
+        elif not principal.foreign_teamspace:
+            memory[name] = principal
         return self._checked(principal)
 
     def local(self, organization: Organization | None) -> Principal:
