@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -269,6 +270,28 @@ async def test_a_revoked_key_stops_at_once_and_for_good(w: World) -> None:
     assert body_of(await w.send("DELETE", path, w.admin)) == revoked
     assert_conflict(await w.send("POST", f"{path}/rotate", w.admin))
     assert await status_of(w, key) == 401
+
+
+@in_world
+async def test_a_key_that_is_revoked_while_a_body_arrives_changes_nothing(w: World) -> None:
+    acme = await w.organization(allowance=10)
+    made = await make(w, keys_of(acme.id))
+    key = bearer(made["secret"])
+    reader = await w.key(acme)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"id": "evt-1",'
+        revoked = await w.send("DELETE", f"{keys_of(acme.id)}/{made['id']}", w.admin)
+        assert revoked.status_code == 200
+        w.clock.advance(seconds=1)
+        yield b'"credits": 1}'
+
+    usage = "/v1/organization/credits/usage"
+    headers = {**key, "content-type": "application/json"}
+    answer = await w.client.post(usage, headers=headers, content=body())
+    assert_refused(answer, 401, "no_authentication")
+    report = await w.send("GET", "/v1/organization/credits", reader)
+    assert body_of(report)["consumed"] == 0
 
 
 @in_world

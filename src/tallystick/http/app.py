@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 MAX_QUERY: Final = 8_192
 _ACT_FOR: Final = b"tallystick-organization"
+_TRUSTED_MS: Final = 1000
+"""How long a key that was good is taken to be so while the body arrives: a body may take for ever,
+and who was shown out must not be served because the door was opened before."""
 
 
 class ClientGone(ConnectionError):
@@ -160,6 +163,10 @@ class PathEndpoint:
         else:
             principal = await self._admit(operation, exchange, scope)
         body = Body(operation, exchange, receive)
+        since_ms = self._service.monotonic_ms()
+        whole = await body.whole()
+        if self._service.monotonic_ms() - since_ms >= _TRUSTED_MS:
+            await self._check_key(operation, exchange)
         call = Call(
             service=self._service,
             operation=operation,
@@ -168,7 +175,7 @@ class PathEndpoint:
             headers=exchange.headers,
             params=_path_params(scope["path_params"]),
             query=_query(operation, scope["query_string"]),
-            body=await body.whole(),
+            body=whole,
             stream=body.pieces,
         )
         answer = operation.handle(call)
@@ -182,6 +189,14 @@ class PathEndpoint:
         if verdict.error is not None or verdict.principal is None:
             raise verdict.error or ApiError("no_authentication", "nobody is acting")
         return verdict.principal
+
+    async def _check_key(self, operation: Operation, exchange: Exchange) -> None:
+        """Raises 401 where the key of a request that was admitted is good no more."""
+        if operation.audience is Audience.OPEN:
+            return
+        who = await self._identify(exchange)
+        if isinstance(who, Denied):
+            raise ApiError("no_authentication", who.reason)
 
     async def _identify(self, exchange: Exchange) -> Principal | Denied:
         if self._local:
