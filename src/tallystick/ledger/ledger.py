@@ -52,7 +52,8 @@ class Ledger:
         return self._lanes[lane].submit(unit)
 
     def listen(self, listener: Callable[[Changes], None]) -> None:
-        """Calls `listener` with the changes of every batch, right after its commit."""
+        """Calls `listener` with the changes of every batch, right after its commit, and with those
+        of which it is not known whether they were made."""
         self._listeners.append(listener)
 
     async def close(self) -> None:
@@ -69,9 +70,9 @@ class Ledger:
 class LaneBatch:
     """Runs batches of units on one lane of the store."""
 
-    def __init__(self, lane: Lane, committed: Callable[[Changes], None]) -> None:
+    def __init__(self, lane: Lane, tell: Callable[[Changes], None]) -> None:
         self._lane = lane
-        self._committed = committed
+        self._tell = tell
 
     async def __call__(self, units: Sequence[Unit]) -> list[Any]:
         wanted = Wanted()
@@ -87,9 +88,18 @@ class LaneBatch:
         if changes.is_empty():
             await self._lane.abandon()
         else:
-            await self._lane.append(changes)
-            self._committed(changes)
+            await self._append(changes)
         return outcomes
+
+    async def _append(self, changes: Changes) -> None:
+        try:
+            await self._lane.append(changes)
+        except OutcomeUnknown:
+            # Whoever remembers what was there before must ask again: it may have been made, and
+            # then a repetition finds nothing left to change, and nobody would be told.
+            self._tell(changes)
+            raise
+        self._tell(changes)
 
 
 def _concerns_all(error: BaseException) -> bool:
