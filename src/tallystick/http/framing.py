@@ -47,6 +47,7 @@ FIRST_BYTE_SECONDS: Final = 30
 LINGER_SECONDS: Final = 2
 
 _HEADER_OVERHEAD: Final = len(b": \r\n")
+_VERSIONS: Final = frozenset({"1.1", "1.0"})
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -80,6 +81,7 @@ class Protocol(HttpToolsProtocol):
         self._in_body = False
         self._pending = 0
         self._chunk = 0
+        self._first = 0
         self._seconds = 0
 
     # ── what arrives ──
@@ -104,6 +106,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
+        self._first = self._chunk
         self._pending = 0
         self._seconds = 0
         super().on_message_begin()
@@ -115,19 +118,21 @@ class Protocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise Unacceptable(_bad("only HTTP/1.1 and 1.0 are spoken here"))
         if len(self.headers) > MAX_HEADERS:
             raise Unacceptable(_head_too_large())
-        # In most requests the head came in one small piece, and need not be measured.
-        if self._chunk + self._pending > MAX_HEAD and self._head_size() > MAX_HEAD:
+        # Most heads come in one small piece, and need not be measured.
+        if self._first + self._pending > MAX_HEAD and self._head_size() > MAX_HEAD:
             raise Unacceptable(_head_too_large())
         upgrade = self.parser.should_upgrade()
         if upgrade and not _BODY_HEADERS.isdisjoint(name for name, _ in self.headers):
             raise Unacceptable(_bad("a request with a body cannot ask for another protocol"))
+        super().on_headers_complete()
+        self._has_cycle = True
         self._in_head = False
         self._in_body = True
         self._pending = 0
-        super().on_headers_complete()
-        self._has_cycle = True
         if upgrade:
             # Answered in the protocol that we speak; what follows may be in another one.
             self.cycle.keep_alive = False
@@ -155,7 +160,8 @@ class Protocol(HttpToolsProtocol):
         earlier = self._has_cycle and not self.cycle.response_complete
         if self._in_body:
             if not earlier or self.cycle.response_started:
-                self.transport.close()
+                # It has its answer already, or part of one.
+                self._linger()
                 return
             earlier = self._withdraw()
         if not earlier:
