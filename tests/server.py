@@ -90,13 +90,19 @@ class Server:
         assert process.wait(END_SECONDS) == -signal.SIGKILL
         self._process = None
 
-    def stop(self) -> None:
-        """SIGTERM: the process has to end by itself, in time and without complaint."""
-        process = self._running()
-        os.kill(process.pid, signal.SIGTERM)
-        status = process.wait(END_SECONDS)
+    def terminate(self) -> None:
+        """SIGTERM, without waiting for what comes of it."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def wait(self) -> None:
+        """The process that was told to end does so by itself, in time and without complaint."""
+        status = self._running().wait(END_SECONDS)
         self._process = None
         assert status == 0, f"the server ended with status {status}"
+
+    def stop(self) -> None:
+        self.terminate()
+        self.wait()
 
     def close(self) -> None:
         """Leaves no process behind, whatever became of the test."""

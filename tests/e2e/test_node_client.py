@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Its windows are short, so that a test can wait for one."""
     folder = tmp_path_factory.mktemp("hasty")
-    with running_server(folder, window_ms=WINDOW_MS, rate_limit=1) as server:
+    with running_server(folder, window_ms=WINDOW_MS) as server:
         yield server
 
 
@@ -145,7 +145,8 @@ def test_what_a_retry_cannot_mend_is_thrown_at_once(server: Server, code: str) -
 
 
 def test_a_full_window_is_waited_for_as_the_server_says(hasty_server: Server) -> None:
-    secret = hasty_server.key(hasty_server.organization(allowance=7))
+    acme = hasty_server.organization(allowance=7, rate_limits={"get_credits": 1})
+    secret = hasty_server.key(acme)
     played = play("full_window", hasty_server, secret)
     assert [report["remaining"] for report in played.result] == [7, 7]
     admitted, turned_away, retried = played.traffic

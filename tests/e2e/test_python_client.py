@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Its windows are short, so that a test can wait for one."""
     folder = tmp_path_factory.mktemp("hasty")
-    with running_server(folder, window_ms=WINDOW_MS, rate_limit=1) as server:
+    with running_server(folder, window_ms=WINDOW_MS) as server:
         yield server
 
 
@@ -210,7 +210,8 @@ def test_a_full_window_is_a_rate_limit_error_where_the_client_may_not_retry(
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_full_window_is_waited_for_as_the_server_says(hasty_server: Server, kind: str) -> None:
-    secret = hasty_server.key(hasty_server.organization(allowance=7))
+    acme = hasty_server.organization(allowance=7, rate_limits={"get_credits": 1})
+    secret = hasty_server.key(acme)
     with official_client(kind, hasty_server.base_url, secret) as (client, traffic):
         reports = [client.organization.credits.get() for _ in range(2)]
     assert [report.remaining for report in reports] == [7.0, 7.0]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final
@@ -16,6 +17,7 @@ from tests.sockets import GONE, Answer, Connection, connected
 ALLOWANCE: Final = 1_000_000
 _AMOUNTS: Final = (1, 0.1, 1.25, 0.000001)
 _ORGANIZATIONS: Final = 4
+_SILENCE: Final = 0.001
 
 Receipt = Mapping[str, Any]
 
@@ -46,14 +48,14 @@ class Spender:
         self.secret = secret
         self._names = (f"{name}-{number}" for number in itertools.count())
 
-    async def spend(self, url: str, acknowledgements: asyncio.Semaphore) -> None:
-        """Books until the server goes away; releases the semaphore for each answer."""
+    async def spend(self, url: str, answered: Callable[[], None]) -> None:
+        """Books until the server goes away; calls `answered` at each answer."""
         again = list(self.unanswered) if self._patient else []
         with suppress(*GONE):
             async with connected(url, self.secret) as connection:
                 for event_id in itertools.chain(again, self._names):
                     await self._book(connection, event_id)
-                    acknowledgements.release()
+                    answered()
 
     async def insist(self, url: str) -> None:
         """Sends what is unanswered until nothing is."""
@@ -116,10 +118,34 @@ def sent_by(spenders: Sequence[Spender]) -> Iterator[str]:
         yield from spender.unanswered
 
 
-async def ingest(server: Server, spenders: Sequence[Spender], acknowledgements: int) -> list[Any]:
-    """Lets them all spend until so many answers have come; the tasks, which go on."""
-    answered = asyncio.Semaphore(0)
-    tasks = [asyncio.create_task(each.spend(server.url, answered)) for each in spenders]
-    for _ in range(acknowledgements):
-        await answered.acquire()
-    return tasks
+class Trigger:
+    """Does something once, at the first answer of a batch, as soon as enough have come.
+
+    Answers come in batches, one for each transaction, after a silence. What a server wrongly puts
+    off until it has answered has hardly begun when the first answer of a batch is read. If there is
+    no silence, it is done all the same, only later.
+    """
+
+    def __init__(self, answers: int, then: Callable[[], None]) -> None:
+        self._missing = answers
+        self._latest = answers * 10
+        self._last_at = time.monotonic()
+        self._then = then
+
+    def answered(self) -> None:
+        now = time.monotonic()
+        silent_for, self._last_at = now - self._last_at, now
+        self._missing -= 1
+        self._latest -= 1
+        if self._latest == 0 or (self._missing <= 0 < self._latest and silent_for > _SILENCE):
+            self._latest = 0
+            self._then()
+
+
+async def ingest(
+    server: Server, spenders: Sequence[Spender], answers: int, then: Callable[[], None]
+) -> None:
+    """Lets them all spend until the server is gone; does `then` after so many answers."""
+    trigger = Trigger(answers, then)
+    spending = (spender.spend(server.url, trigger.answered) for spender in spenders)
+    await asyncio.gather(*spending)

@@ -33,7 +33,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_booked_twice(tmp_path: Path
         spenders = make_spenders(server, CLIENTS)
         for number in range(ROUNDS):
             known = {spender: set(spender.acknowledged) for spender in spenders}
-            asyncio.run(ingest_until_killed(server, spenders, 100 + 171 * number % 500))
+            asyncio.run(ingest(server, spenders, 100 + 171 * number % 500, server.kill))
             assert any(spender.unanswered for spender in spenders), "nobody was interrupted"
             ledger = check_ledger(server.database)
             check_acknowledged(spenders, ledger)
@@ -41,14 +41,6 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_booked_twice(tmp_path: Path
             asyncio.run(check_answers(server, spenders, known, ledger))
         asyncio.run(insist(server, spenders))
         check_all_booked(spenders, check_ledger(server.database))
-
-
-async def ingest_until_killed(
-    server: Server, spenders: Sequence[Spender], acknowledgements: int
-) -> None:
-    tasks = await ingest(server, spenders, acknowledgements)
-    server.kill()
-    await asyncio.gather(*tasks)
 
 
 async def check_answers(

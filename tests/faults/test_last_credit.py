@@ -24,7 +24,7 @@ def test_exactly_what_was_there_is_spent(
 ) -> None:
     with running_server(tmp_path) as server:
         acme = server.organization(allowance=allowance)
-        answers, balance = asyncio.run(race(server.url, server.key(acme), price))
+        answers, balance = asyncio.run(race(server.url, server.key(acme), price, bought))
     assert [answer.status for answer in answers].count(201) == bought
     refused = [answer for answer in answers if answer.status != 201]
     assert [answer.status for answer in refused] == [402] * CLIENTS
@@ -39,16 +39,20 @@ def test_exactly_what_was_there_is_spent(
     assert (len(facts.booked), facts.overage) == (bought, 0)
 
 
-async def race(url: str, secret: str, price: float) -> tuple[list[Answer], dict[str, Decimal]]:
-    """Each client buys until it is refused."""
+async def race(
+    url: str, secret: str, price: float, most: int
+) -> tuple[list[Answer], dict[str, Decimal]]:
+    """Each client buys until it is refused, or has bought more than there was."""
     async with crowd(url, secret, CLIENTS) as clients:
-        shopping = [buy(each, f"client{number}", price) for number, each in enumerate(clients)]
+        shopping = [
+            buy(each, f"client{number}", price, most) for number, each in enumerate(clients)
+        ]
         answers = [answer for bought in await asyncio.gather(*shopping) for answer in bought]
         return answers, (await clients[0].ask("GET", CREDITS)).body
 
 
-async def buy(connection: Connection, name: str, price: float) -> list[Answer]:
+async def buy(connection: Connection, name: str, price: float, most: int) -> list[Answer]:
     answers = [await connection.book(f"{name}-0", price)]
-    while answers[-1].status == 201:
+    while answers[-1].status == 201 and len(answers) <= most:
         answers.append(await connection.book(f"{name}-{len(answers)}", price))
     return answers

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.spenders import Spender, check_acknowledged, ingest, make_spenders
+from tests.faults.spenders import check_acknowledged, ingest, make_spenders
 from tests.ledger_check import check_ledger
-from tests.server import Server, running_server
+from tests.server import running_server
 
 CLIENTS = 64
 
@@ -16,16 +15,10 @@ CLIENTS = 64
 def test_under_load_requests_finish_or_were_not_booked(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         spenders = make_spenders(server, CLIENTS)
-        asyncio.run(ingest_until_stopped(server, spenders))
+        asyncio.run(ingest(server, spenders, 300, server.terminate))
+        server.wait()
     ledger = check_ledger(server.database)
     check_acknowledged(spenders, ledger)
     acknowledged = {event_id for spender in spenders for event_id in spender.acknowledged}
     booked = {event_id for facts in ledger.values() for event_id in facts.booked}
     assert booked == acknowledged
-
-
-async def ingest_until_stopped(server: Server, spenders: Sequence[Spender]) -> None:
-    tasks = await ingest(server, spenders, 300)
-    # In a thread: the clients go on meanwhile. It ends with status 0, within its grace.
-    await asyncio.to_thread(server.stop)
-    await asyncio.gather(*tasks)
