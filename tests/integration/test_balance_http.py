@@ -85,6 +85,23 @@ async def test_no_exhaustion_is_projected_beyond_a_century(w: World) -> None:
 
 
 @in_world
+async def test_a_balance_is_of_one_instant(w: World) -> None:
+    """The clock may reach the period's end while the balance is computed."""
+    key = await w.key(await w.organization(allowance=10))
+    w.clock.set("2026-03-31T23:59:59Z")
+    read = w.service.reads.clock
+
+    def hurry() -> int:
+        now = read()
+        w.clock.advance(seconds=1)
+        return now
+
+    w.service.reads.clock = hurry
+    shown = await _balance(w, key)
+    assert shown["as_of"] == "2026-03-31T23:59:59.000000Z"
+
+
+@in_world
 async def test_the_etag_follows_the_ledger_and_not_the_clock(w: World) -> None:
     acme = await w.organization(allowance=10)
     key = await w.key(acme)

@@ -54,13 +54,14 @@ class Balance:
 
 
 class Advanced(NamedTuple):
-    """An account as it is now, and the entries that the next command will write first.
+    """An account as it is `now`, and the entries that the next command will write first.
 
     `stored` is the last sequence that was written when the account was read. A list is read after
     that, so it is told to end there: what was written in between stands in `ahead` already.
     """
 
     account: Account
+    now: int
     ahead: list[Sealed]
     stored: int
 
@@ -100,18 +101,18 @@ class Reads:
         if account is None:
             return None
         stored = account.sequence
-        entries = advance(account, ledger_time(account, self.clock()))
+        now = ledger_time(account, self.clock())
+        entries = advance(account, now)
         sealed = seal(entries, account.head)
         if sealed:
             account.head = sealed[-1].hash
-        return Advanced(account, sealed, stored)
+        return Advanced(account, now, sealed, stored)
 
     async def balance(self, organization_id: str) -> Balance | None:
         advanced = await self._advanced(organization_id)
         if advanced is None:
             return None
-        account = advanced.account
-        now = ledger_time(account, self.clock())
+        account, now = advanced.account, advanced.now
         rate = await self._burn_rate(account, now)
         exhaustion = projected_exhaustion(account.available, rate, now)
         return Balance(account, now, rate, exhaustion)
