@@ -168,7 +168,12 @@ def _pause(seconds: int) -> Callable[[], Awaitable[None]]:
 
 
 def _report(failure: BaseException) -> None:
-    logger().warning("not done now, tried again later", reason=str(failure))
+    is_bug = not isinstance(failure, StoreError | Overloaded)
+    logger().warning(
+        "not done now, tried again later",
+        reason=str(failure),
+        exc_info=failure if is_bug else None,
+    )
 
 
 async def _keep_house(service: Service, pause: Callable[[], Awaitable[None]]) -> None:

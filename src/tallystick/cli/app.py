@@ -124,5 +124,6 @@ def _fail(error: CommandError, arguments: Sequence[str]) -> int:
         click.echo(to_json(error.to_json()), err=True)
     else:
         for number, line in enumerate(error.lines()):
-            click.echo(click.style(line, fg="red") if number == 0 else line, err=True)
+            head, colon, rest = line.partition(":") if number == 0 else ("", "", line)
+            click.echo(click.style(head + colon, fg="red", bold=True) + rest, err=True)
     return error.exit_code

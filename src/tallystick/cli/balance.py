@@ -29,6 +29,7 @@ async def balance(api: Api, out: Output, /, organization: str) -> None:
     )
     out.result(state, _lines(found, state))
     if out.on_terminal and not out.as_json:
+        click.echo()
         out.listing(state["grants"], GRANT_COLUMNS)
 
 
@@ -43,5 +44,5 @@ def _lines(
         yield name, amount(state[name]) if state["held"] or state["overage"] else None
     period = state["period"]
     yield "period", f"{moment(period['start'])} to {moment(period['end'])} UTC"
-    yield "burning", f"{amount(state['burn_rate_per_day'])} a day"
-    yield "exhausted", moment(state["projected_exhaustion_at"])
+    yield "burn rate", f"{amount(state['burn_rate_per_day'])} a day"
+    yield "exhausted by", moment(state["projected_exhaustion_at"])

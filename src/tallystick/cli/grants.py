@@ -9,7 +9,7 @@ import click
 from tallystick.cli.client import ORGANIZATIONS, in_path
 from tallystick.cli.options import asking
 from tallystick.cli.output import Column
-from tallystick.cli.values import amount, credits_value, given, moment
+from tallystick.cli.values import amount, credits_value, day, given, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 GRANT_COLUMNS = (
     Column("id", "id"),
     Column("kind", "kind"),
-    Column("amount", "amount", amount, right=True),
+    Column("amount", "amount", amount, right=True, extra=True),
     Column("remaining", "remaining", amount, right=True),
-    Column("expires", "expires_at", moment),
+    Column("expires", "expires_at", day),
     Column("status", "status"),
 )
 

@@ -11,7 +11,7 @@ import click
 from tallystick.cli.client import OPERATOR_KEYS, ORGANIZATIONS, in_path
 from tallystick.cli.options import asking
 from tallystick.cli.output import Column
-from tallystick.cli.values import given, moment
+from tallystick.cli.values import day, given, moment
 from tallystick.domain.directory import Scope
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column("id", "id"),
     Column("name", "name"),
-    Column("scopes", "scopes"),
-    Column("last used", "last_used_at", moment),
-    Column("expires", "expires_at", moment),
-    Column("revoked", "revoked_at", moment),
+    Column("last used", "last_used_at", day),
+    Column("expires", "expires_at", day),
+    Column("revoked", "revoked_at", day),
+    Column("scopes", "scopes", extra=True),
 )
 _MOST_SECRET_BYTES = 65_536
 
@@ -194,7 +194,7 @@ async def _whose(
     """The path of the keys meant, and the `more` arguments that follow the organization."""
     if len(names) != more + (not operator):
         wanted = [*([] if operator else ["ORG"]), *(["KEY"] * more)]
-        raise click.UsageError(f"expected {' '.join(wanted) or 'no argument with --operator'}")
+        raise click.UsageError(f"expected {' and '.join(wanted) or 'no ORG with --operator'}")
     if operator:
         return OPERATOR_KEYS, names
     organization = await api.organization(names[0])

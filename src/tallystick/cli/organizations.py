@@ -121,8 +121,9 @@ def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "name", found["name"]
     yield "external id", found["external_id"]
     yield "status", found["status"]
-    yield "allowance", f"{amount(found['allowance'])} {period(terms)}"
-    yield "periods from", f"{terms['anchor'].replace('T', ' ')} ({terms['timezone']})"
+    yield "allowance", amount(found["allowance"])
+    anchor = terms["anchor"].replace("T", " ")
+    yield "period", f"{period(terms)}, counted from {anchor} ({terms['timezone']})"
     yield "rollover", _mode(found["rollover"])
     yield "overage", _mode(found["overage"])
     yield "rate limits", found["rate_limits"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its heading, the key of its values, and how a person likes them."""
+    """A column of a table: its heading, the key of its values, and how a person likes them.
+
+    An `extra` column is left out on a terminal that is too narrow for it.
+    """
 
     heading: str
     key: str
     show: Callable[[Any], object] = lambda value: value
     right: bool = False
+    extra: bool = False
 
 
 class Output:
@@ -67,11 +71,16 @@ class Output:
         if self.as_json:
             self.json({"object": "list", "data": items, "has_more": False})
             return
-        rows = [[self._text(each.show(item[each.key])) for each in columns] for item in items]
+        filled = [
+            (each, [self._text(each.show(item[each.key])) for item in items]) for each in columns
+        ]
         if self.on_terminal:
-            Console().print(_table(columns, rows) if rows else Text("none", style="dim"))
+            console = Console()
+            shown = _that_fit(filled, console.width)
+            console.print(_table(shown) if items else Text("none", style="dim"))
             return
-        for row in [[column.heading for column in columns], *rows]:
+        click.echo("\t".join(column.heading for column in columns))
+        for row in zip(*(texts for _, texts in filled), strict=True):
             click.echo("\t".join(row))
 
     def note(self, text: str) -> None:
@@ -85,13 +94,35 @@ class Output:
         return plain(value)
 
 
-def _table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
+_Filled = tuple[Column, list[str]]
+_GAP = 2
+
+
+def _that_fit(filled: list[_Filled], width: int) -> list[_Filled]:
+    """The columns without the extra ones, last first, for which there is no room."""
+    shown = list(filled)
+    for each in reversed(filled):
+        if each[0].extra and _width(shown) > width:
+            shown.remove(each)
+    return shown
+
+
+def _width(filled: list[_Filled]) -> int:
+    widest = [max(map(cell_len, [column.heading, *texts])) for column, texts in filled]
+    return sum(widest) + _GAP * (len(filled) - 1)
+
+
+def _table(filled: list[_Filled]) -> Table:
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    for number, (column, _) in enumerate(filled):
         table.add_column(
-            column.heading, justify="right" if column.right else "left", overflow="fold"
+            column.heading,
+            justify="right" if column.right else "left",
+            overflow="fold",
+            # The first one is what is copied into the next command.
+            no_wrap=number == 0,
         )
-    for row in rows:
+    for row in zip(*(texts for _, texts in filled), strict=True):
         table.add_row(*map(Text, row))
     return table
 

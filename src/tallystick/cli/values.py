@@ -54,6 +54,11 @@ def moment(text: str | None) -> Pretty:
     return Pretty(text, f"{date} {rest[:8]}")
 
 
+def day(text: str | None) -> Pretty:
+    """An instant in a table: `2026-11-22`."""
+    return Pretty(text, "" if text is None else text.partition("T")[0])
+
+
 def period(terms: Mapping[str, Any]) -> str:
     """How often a billing period comes: `every month`, `every 2 weeks`."""
     count, interval = terms["count"], terms["interval"]
