@@ -42,11 +42,19 @@ Json = dict[str, Any]
 class Server:
     """One database file, and the process that serves it between `start` and `stop` or `kill`."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, object],
+        environ: Mapping[str, str | None] | None = None,
+    ) -> None:
         self.database = folder / "tallystick.db"
         self.url = ""
+        self.said: list[str] = []
+        """The lines that the process has written."""
         self.admin = httpx.Client(headers=bearer(ADMIN_KEY), trust_env=False)
         self._settings = {"rate_limit": _UNLIMITED, **settings}
+        self._environ = {"TALLYSTICK_ADMIN_KEY": ADMIN_KEY, **(environ or {})}
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -68,9 +76,10 @@ class Server:
         command = [str(COMMAND), "serve", "--host", "127.0.0.1", "--port", "0"]
         command += ["--database", str(self.database)]
         for name, value in self._settings.items():
-            command += ["--" + name.replace("_", "-"), str(value)]
+            command += ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]
         # Nothing of the environment but what every process needs: no setting slips in.
-        environment = {"PATH": os.environ["PATH"], "TALLYSTICK_ADMIN_KEY": ADMIN_KEY}
+        environment = {"PATH": os.environ["PATH"]}
+        environment |= {name: text for name, text in self._environ.items() if text is not None}
         self._process = subprocess.Popen(
             command,
             env=environment,
@@ -79,9 +88,10 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.url = _address_in(self._process)
+        self.url = _address_in(self._process, self.said)
         self.admin.base_url = httpx.URL(self.url)
-        assert self.admin.get("/readyz").status_code == 200
+        answer = self.admin.get("/readyz")
+        assert answer.status_code == 200, answer.text
 
     def kill(self) -> None:
         """SIGKILL: the process gets no say in it."""
@@ -136,30 +146,36 @@ class Server:
         return self.post(path, {"amount": amount, "kind": "top_up", **terms})
 
 
-def _address_in(process: subprocess.Popen[str]) -> str:
+def _address_in(process: subprocess.Popen[str], said: list[str]) -> str:
     """Where the server listens, as it says itself; whatever it says is passed on."""
     found: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     assert process.stdout is not None
-    threading.Thread(target=_pass_on, args=(process.stdout, found), daemon=True).start()
+    threading.Thread(target=_pass_on, args=(process.stdout, found, said), daemon=True).start()
     address = found.get(timeout=START_SECONDS)
     assert address is not None, "the server ended without saying where it listens"
     return address
 
 
-def _pass_on(output: IO[str], found: queue.SimpleQueue[str | None]) -> None:
+def _pass_on(output: IO[str], found: queue.SimpleQueue[str | None], said: list[str]) -> None:
     """Copies what the server says to where pytest keeps it for the report of a failure."""
     with output:
         for line in output:
             sys.stderr.write(line)
+            said.append(line)
             if address := _ADDRESS.search(line):
                 found.put(address[0])
     found.put(None)
 
 
 @contextmanager
-def running_server(folder: Path, **settings: object) -> Iterator[Server]:
-    """A server on a database in `folder`, while the block lasts; `settings` as `serve` has them."""
-    server = Server(folder, settings)
+def running_server(
+    folder: Path, *, environ: Mapping[str, str | None] | None = None, **settings: object
+) -> Iterator[Server]:
+    """A server on a database in `folder`, while the block lasts; `settings` as `serve` has them.
+
+    `environ` adds to its environment, or takes away (None).
+    """
+    server = Server(folder, settings, environ)
     try:
         server.start()
         yield server

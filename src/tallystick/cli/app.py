@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -39,7 +38,7 @@ _BROKEN_PIPE: Final = 1
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Settings come from flags, then TALLYSTICK_… variables, then the file of --config.",
 )
-@click.version_option(metadata.version("tallystick"), prog_name="tallystick")
+@click.version_option(package_name="tallystick", prog_name="tallystick")
 def tallystick() -> None:
     """Exact credits for API and agent platforms."""
 

@@ -192,16 +192,22 @@ async def _reach(settings: Settings, stack: AsyncExitStack) -> httpx.AsyncBaseTr
 
 
 def _is_served(database: Path, name: str) -> bool:
-    """Whether a server answers at the socket, and is that of the database's owner."""
-    path = beside(database, ".sock")
+    """Whether a server answers at the socket, and is that of the database's owner.
+
+    In a folder where others may make files, one of them could wait there for commands.
+    """
     try:
-        if path.stat().st_uid != database.stat().st_uid:
+        if _owner(beside(database, ".sock")) != _owner(database):
             return False
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(name)
     except OSError:
         return False
     return True
+
+
+def _owner(file: Path) -> int:
+    return file.stat().st_uid
 
 
 def _busy(owned: AlreadyOwned) -> CommandError:

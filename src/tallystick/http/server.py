@@ -119,6 +119,9 @@ def bind_local(path: Path) -> socket.socket:
     except OSError as error:
         door.close()
         raise CannotListen(f"cannot make the socket {path}: {error.strerror}") from None
+    except CannotListen:
+        door.close()
+        raise
     finally:
         os.umask(before)
     door.settimeout(0)
