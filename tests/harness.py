@@ -7,6 +7,7 @@
         answer = await w.client.get("/v1/organization/credits", headers=reader)
 
 What a test does not look at is made without HTTP, so that tests of one room need no other room.
+Every answer is held against the OpenAPI document, whatever else the test looks at.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from tallystick.ledger.units import AccountUnit
 from tallystick.limits.memory import MemoryLimiter
 from tallystick.limits.policy import Limits
 from tallystick.storage.sqlite import SqliteStore
+from tests.described import DESCRIPTION
 
 P = ParamSpec("P")
 Headers = dict[str, str]
@@ -198,8 +200,12 @@ async def world(
         entropy=random.Random(7).randbytes,
         pepper=pepper,
     )
-    transport = httpx.ASGITransport(create_app(service, OPERATIONS))
-    async with httpx.AsyncClient(transport=transport, base_url="http://tallystick.test") as client:
+    client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(service, OPERATIONS)),
+        base_url="http://tallystick.test",
+        event_hooks={"response": [DESCRIPTION.check]},
+    )
+    async with client:
         try:
             yield World(service=service, client=client, clock=clock)
         finally:

@@ -62,6 +62,8 @@ _BY_NAME: Final[Mapping[str, object]] = {
     "Entry.teamspace_id": _TEAMSPACE,
     "Entry.api_key_id": _KEY,
     "Entry.meter": "llm.tokens",
+    "Overage.mode": "deny",
+    "OverageTerms.mode": "deny",
     "Period.status": "current",
     "BalancePeriod.timezone": "UTC",
     "Receipt.status": "booked",

@@ -31,4 +31,6 @@ _DESCRIBED = (
     *health.OPERATIONS,
 )
 
-OPERATIONS = (*_DESCRIBED, *reference.Reference(_DESCRIBED).operations)
+REFERENCE = reference.Reference(_DESCRIBED)
+
+OPERATIONS = (*_DESCRIBED, *REFERENCE.operations)
