@@ -243,3 +243,20 @@ async def test_it_is_compressed_for_who_reads_that(w: World) -> None:
     assert packed.content == plain.content
     assert int(packed.headers["content-length"]) * 5 < int(plain.headers["content-length"])
     assert "Accept-Encoding" in plain.headers["vary"]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_packed"),
+    [
+        ("gzip", True),
+        ("br, GZIP;q=0.5", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000, *", False),
+        ("x-gzip-2", False),
+        ("", False),
+    ],
+)
+@in_world
+async def test_who_reads_gzip_says_so(w: World, accepted: str, is_packed: bool) -> None:
+    answer = await w.client.get("/openapi.json", headers={"accept-encoding": accepted})
+    assert ("content-encoding" in answer.headers) is is_packed

@@ -7,6 +7,7 @@ not, so that nobody without a key can make the service work.
 from __future__ import annotations
 
 import gzip
+import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _JSON = b"application/json"
 _HTML = b"text/html; charset=utf-8"
+_REFUSED = re.compile(rb"q=0(\.0*)?")
 
 
 class Prepared:
@@ -35,9 +37,16 @@ class Prepared:
         )
 
     def answer(self, call: Call) -> Answer:
-        accepted = call.header(b"accept-encoding") or b""
-        body = self._gzipped if b"gzip" in accepted else self._plain
+        body = self._gzipped if _takes_gzip(call.header(b"accept-encoding")) else self._plain
         return not_modified(call, self._etag) or body
+
+
+def _takes_gzip(accept_encoding: bytes | None) -> bool:
+    codings = [each.partition(b";") for each in (accept_encoding or b"").lower().split(b",")]
+    return any(
+        name.strip() == b"gzip" and _REFUSED.fullmatch(weight.strip()) is None
+        for name, _, weight in codings
+    )
 
 
 class Reference:
