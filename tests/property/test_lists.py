@@ -49,3 +49,23 @@ def test_both_parts_page_as_one(case: tuple[list[int], list[int], Page]) -> None
         return page_of(stored, asked)
 
     assert asyncio.run(walk(page, ahead, str, fetch)) == page_of(stored + ahead, page)
+
+
+@given(lists_and_pages(), st.sets(st.integers(0, 11)))
+def test_what_is_not_kept_may_still_be_the_cursor(
+    case: tuple[list[int], list[int], Page], kept: set[int]
+) -> None:
+    stored, ahead, page = case
+
+    def kept_page_of(rows: list[int], asked: Page) -> list[int]:
+        whole = page_of(rows, asked._replace(limit=len(rows)))
+        return [row for row in whole if row in kept][: asked.limit + 1]
+
+    async def fetch(asked: Page) -> list[int]:
+        cursor = asked.after or asked.before
+        if cursor is not None and int(cursor) not in stored:
+            raise UnknownCursor
+        return kept_page_of(stored, asked)
+
+    found = asyncio.run(walk(page, ahead, str, fetch, kept.__contains__))
+    assert found == kept_page_of(stored + ahead, page)
