@@ -20,6 +20,7 @@ from tallystick.bootstrap import (
 )
 from tallystick.cli.demo import make_demo
 from tallystick.cli.options import FLAGS, with_settings
+from tallystick.http.handlers.table import OPERATIONS
 from tallystick.http.server import Server, bind_local, bind_public, url_of
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ async def _serve(settings: Settings) -> None:
                 running.service,
                 public=running.public,
                 local=running.local,
+                express=[operation for operation in OPERATIONS if operation.is_hot],
                 local_door=local_door,
                 ready=lambda: _announce(settings, running, urls, introduce),
             )

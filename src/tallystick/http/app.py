@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import ApiError, FieldError, translate
-from tallystick.http.gate import Gate, Verdict, refuse
+from tallystick.http.gate import TRUSTED_MS, Gate, Verdict, check_media_type, refuse
 from tallystick.http.operations import MAX_BODY, Answer, Audience, Call, Operation
 from tallystick.http.wire import media_type
 from tallystick.ledger.coalesce import Overloaded
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 MAX_QUERY: Final = 8_192
 _ACT_FOR: Final = b"tallystick-organization"
-_TRUSTED_MS: Final = 1000
-"""How long a key that was good is taken to be so while the body arrives: a body may take for ever,
-and who was shown out must not be served because the door was opened before."""
 
 
 class ClientGone(ConnectionError):
@@ -165,7 +162,7 @@ class PathEndpoint:
         body = Body(operation, exchange, receive)
         since_ms = self._service.monotonic_ms()
         whole = await body.whole()
-        if self._service.monotonic_ms() - since_ms >= _TRUSTED_MS:
+        if self._service.monotonic_ms() - since_ms >= TRUSTED_MS:
             await self._check_key(operation, exchange)
         call = Call(
             service=self._service,
@@ -287,7 +284,8 @@ class Body:
             raise _too_large()
         body = b"".join([piece async for piece in self._pieces(MAX_BODY)])
         if body or not self._operation.request_optional:
-            self._check_media_type()
+            header = self._exchange.header
+            check_media_type(self._operation, header(b"content-type"), header(b"content-encoding"))
         return body
 
     def pieces(self) -> AsyncIterator[bytes]:
@@ -311,17 +309,6 @@ class Body:
 
     def _is_streamed(self) -> bool:
         return media_type(self._exchange.header(b"content-type")) in self._operation.streams
-
-    def _check_media_type(self) -> None:
-        encoding = self._exchange.header(b"content-encoding")
-        if encoding is not None and encoding.lower() != b"identity":
-            raise ApiError("unsupported_media_type", "bodies are read without content encoding")
-        found = media_type(self._exchange.header(b"content-type"))
-        if found not in self._operation.media_types:
-            known = ", ".join(
-                name.decode() for name in (*self._operation.media_types, *self._operation.streams)
-            )
-            raise ApiError("unsupported_media_type", f"this operation reads {known}")
 
 
 def _too_large() -> ApiError:

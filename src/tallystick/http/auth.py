@@ -124,6 +124,18 @@ class Authenticator:
             return self._checked(found)
         return self._look_up(digest, teamspace)
 
+    @property
+    def epoch(self) -> object:
+        """Another object whenever what was found before may no longer be so."""
+        return self._remembered
+
+    def recheck(self, principal: Principal, epoch: object) -> Principal | None:
+        """`principal`, found in `epoch`, if it may still act; otherwise identify it anew."""
+        if epoch is not self._remembered:
+            return None
+        checked = self._checked(principal)
+        return checked if isinstance(checked, Principal) else None
+
     def _recall(self, digest: bytes, teamspace: bytes | None) -> Principal | None:
         found = self._remembered.get((digest, teamspace))
         if found is None and teamspace is not None:

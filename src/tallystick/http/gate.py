@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import ApiError, error_body, error_headers
 from tallystick.http.operations import Answer, Audience
+from tallystick.http.wire import media_type
 from tallystick.limits.policy import ADDRESS_LIMIT, client_address_key, headers, uncounted
 
 if TYPE_CHECKING:
@@ -24,7 +25,19 @@ if TYPE_CHECKING:
 
 _NO_STORE: Final = (b"cache-control", b"private, no-store")
 _NO_CACHE: Final = (b"cache-control", b"private, no-cache")
+TRUSTED_MS: Final = 1000
+"""How long a key that was good is taken to be so while the body arrives: a body may take for ever,
+and who was shown out must not be served because the door was opened before."""
 _VARY: Final = (b"vary", b"Authorization, Datagrid-Teamspace, Accept")
+# What `Gate.finish` gives for an ordinary answer, in one piece: nearly every answer is one.
+_PLAIN_HEAD: Final = b"".join(
+    (
+        b"content-type: %b\r\ncontent-length: %d\r\n",
+        b"%b: %b\r\n%b: %b\r\n" % (*_NO_STORE, *_VARY),
+        b"x-request-id: %b\r\n",
+        b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n\r\n",
+    )
+)
 
 
 class Verdict(NamedTuple):
@@ -83,6 +96,20 @@ class Gate:
             ),
         ]
 
+    def head(self, answer: Answer, decision: Decision | None, request_id: str) -> bytes:
+        """The same headers as they go over the wire, with the blank line that ends them."""
+        if answer.headers or decision is None or not decision.remaining:
+            fields = self.finish(answer, decision, request_id)
+            return b"".join([*(b"%b: %b\r\n" % field for field in fields), b"\r\n"])
+        return _PLAIN_HEAD % (
+            answer.content_type,
+            len(answer.body),
+            request_id.encode(),
+            decision.limit,
+            decision.remaining,
+            (self._service.epoch_ms() + decision.reset_after_ms + 999) // 1000,
+        )
+
     def common_headers(
         self, own: tuple[tuple[bytes, bytes], ...], request_id: str
     ) -> list[tuple[bytes, bytes]]:
@@ -92,6 +119,19 @@ class Gate:
             [] if b"cache-control" in names else [_NO_CACHE if b"etag" in names else _NO_STORE]
         )
         return [*caching, _VARY, (b"x-request-id", request_id.encode()), *own]
+
+
+def check_media_type(
+    operation: Operation, content_type: bytes | None, encoding: bytes | None
+) -> None:
+    """Raises 415 where a body is of no kind that the operation reads whole."""
+    if encoding is not None and encoding.lower() != b"identity":
+        raise ApiError("unsupported_media_type", "bodies are read without content encoding")
+    if content_type in operation.media_types:
+        return
+    if media_type(content_type) not in operation.media_types:
+        known = ", ".join(name.decode() for name in (*operation.media_types, *operation.streams))
+        raise ApiError("unsupported_media_type", f"this operation reads {known}")
 
 
 def refuse(error: ApiError, request_id: str, accept: bytes | None) -> Answer:

@@ -117,6 +117,8 @@ class Operation:
     query: tuple[Parameter, ...] = ()
     idempotent: bool = False
     """Takes an `Idempotency-Key`."""
+    is_hot: bool = False
+    """Also answered by the express lane: its path has no parameters, and it reads no query."""
 
 
 def answer(status: int, value: object, *headers: tuple[bytes, bytes]) -> Answer:

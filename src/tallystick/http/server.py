@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
+from tallystick.http.exchange import Lane
+from tallystick.http.express import ExpressProtocol
 from tallystick.http.framing import Protocol
 from tallystick.http.gate import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from starlette.types import ASGIApp
 
+    from tallystick.http.operations import Operation
     from tallystick.http.service import Service
 
 GRACE_SECONDS: Final = 10
@@ -140,12 +143,14 @@ class Server(uvicorn.Server):
         *,
         public: ASGIApp,
         local: ASGIApp,
+        express: Sequence[Operation],
         local_door: socket.socket,
         ready: Callable[[], None],
     ) -> None:
         super().__init__(_config(public))
         self._service = service
         self._gate = Gate(service)
+        self._lane = Lane(service, self._gate, express)
         self._local_config = _config(local)
         self._local_door = local_door
         self._ready = ready
@@ -154,26 +159,37 @@ class Server(uvicorn.Server):
         """Opens the doors; `sockets` are the public ones."""
         loop = asyncio.get_running_loop()
         self.servers = [
-            await loop.create_server(self._protocol(self.config), sock=door, backlog=_BACKLOG)
+            await loop.create_server(self._public_protocol(), sock=door, backlog=_BACKLOG)
             for door in sockets or ()
         ]
-        local = self._protocol(self._local_config)
+        local = self._local_protocol()
         self.servers.append(await loop.create_unix_server(local, sock=self._local_door))
         self.started = True
         self._ready()
 
-    def _protocol(self, config: uvicorn.Config) -> Callable[[], Protocol]:
+    def _public_protocol(self) -> Callable[[], Protocol]:
+        return partial(
+            ExpressProtocol,
+            self._lane,
+            config=self.config,
+            server_state=self.server_state,
+            app_state={},
+        )
+
+    def _local_protocol(self) -> Callable[[], Protocol]:
+        """Without the express lane, which asks for keys."""
         return partial(
             Protocol,
             self._service,
             self._gate,
-            config=config,
+            config=self._local_config,
             server_state=self.server_state,
             app_state={},
         )
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_PER_SECOND == 0:
+            self._lane.heads.second_passed()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, Protocol):
                     connection.second_passed()

@@ -133,6 +133,7 @@ def _shown_grants(account: Account) -> list[Grant]:
 OPERATIONS = (
     Operation(
         name="get_credits",
+        is_hot=True,
         method="GET",
         path="/v1/organization/credits",
         handle=get_credits,

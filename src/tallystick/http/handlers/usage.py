@@ -153,6 +153,7 @@ _FORMS: Final[dict[bytes, Callable[[Call], Awaitable[Answer]]]] = {
 OPERATIONS = (
     Operation(
         name="book_usage",
+        is_hot=True,
         method="POST",
         path="/v1/organization/credits/usage",
         handle=book_usage,

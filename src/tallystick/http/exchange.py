@@ -1,0 +1,75 @@
+"""The express lane's state: what its connections share, and one open request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tallystick.http.heads import Heads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tallystick.http.gate import Gate, Verdict
+    from tallystick.http.operations import Operation
+    from tallystick.http.service import Service
+
+
+class Lane:
+    """What all connections share: the operations by method and path, and the memory of heads."""
+
+    def __init__(self, service: Service, gate: Gate, operations: Sequence[Operation]) -> None:
+        self.service = service
+        self.gate = gate
+        self.heads = Heads()
+        self.operations: Mapping[tuple[bytes, bytes], Operation] = {
+            (operation.method.encode(), operation.path.encode()): operation
+            for operation in operations
+        }
+        self._default_headers: list[tuple[bytes, bytes]] = []
+        self._default_lines = b""
+        service.ledger.listen(self.heads.forget)
+
+    def default_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The server's own headers (the date) as lines; it makes a new list when they change."""
+        if headers is not self._default_headers:
+            self._default_headers = headers
+            self._default_lines = b"".join(b"%b: %b\r\n" % field for field in headers)
+        return self._default_lines
+
+
+class Deaf:
+    """Stands where the common lane keeps an event: nobody waits for parts of our requests."""
+
+    def set(self) -> None: ...
+
+
+_DEAF = Deaf()
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on the lane, in the place of a cycle of the common lane.
+
+    The lower half is what that lane wants to see of one. `epoch` is the authenticator's when it
+    found who asks; `head` the bytes that may be remembered.
+    """
+
+    operation: Operation
+    headers: list[tuple[bytes, bytes]]
+    judged: Mapping[bytes, bytes]
+    verdict: Verdict
+    since_ms: int
+    request_id: str
+    epoch: object
+    head: bytes | None = None
+    pieces: list[bytes] = field(default_factory=list)
+    length: int = 0
+    is_whole: bool = False
+
+    response_started: bool = False
+    response_complete: bool = False
+    disconnected: bool = False
+    keep_alive: bool = True
+    more_body: bool = True
+    message_event: Deaf = _DEAF

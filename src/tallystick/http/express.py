@@ -1,0 +1,359 @@
+"""The express lane: the hot operations, answered straight from the parser's callbacks.
+
+Theory of operation. A request for one of the operations of the lane, in the form in which clients
+send it (HTTP/1.1, a plain path, a body of known length, nothing open before it on its connection),
+needs none of what a general server does for a request: no task, no scope, no events, no timer. Its
+answer is computed where the parser says that the request is whole, or, where it waits for a batch
+of the ledger, by the callback that the batch calls; it goes out in one write.
+
+Everything else, whatever it is, goes down the common lane, which this class inherits: other paths
+and methods, queries, percent-encoding, chunked bodies, `Expect`, upgrades, HTTP/1.0, a client that
+closes or does not read, a key that has to be looked up elsewhere, and any request that arrives
+while another is open. Both lanes ask the same gate and call the same operations.
+
+An open request looks like a cycle to the common lane (`Exchange`): what is pipelined behind it
+queues up, and a server that shuts down waits for it.
+
+A head whose exact bytes were seen before is not parsed at all (`heads`): it costs a look-up. The
+parser never sees such a request, which is sound because it stands between two messages then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from tallystick.http.auth import Denied, Principal
+from tallystick.http.errors import ApiError, translate
+from tallystick.http.exchange import Exchange, Lane
+from tallystick.http.framing import MAX_HEAD, MAX_HEADERS, Protocol
+from tallystick.http.gate import TRUSTED_MS, check_media_type, refuse
+from tallystick.http.heads import (
+    END_OF_HEAD,
+    LONGEST_HEAD,
+    Head,
+    is_read_whole,
+    judged_headers,
+    whole_head,
+)
+from tallystick.http.operations import Answer, Call
+from tallystick.ledger.coalesce import Overloaded
+from tallystick.ledger.ports import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from types import TracebackType
+
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+
+_logger: Final = logging.getLogger("uvicorn.error")
+KEEP_ALIVE_SECONDS: Final = 75
+
+
+class ExpressProtocol(Protocol):
+    """One connection with both lanes."""
+
+    # uvicorn's cycle of the latest request, or an Exchange in its place; None before the first.
+    cycle: Any
+
+    def __init__(
+        self,
+        lane: Lane,
+        *,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+    ) -> None:
+        super().__init__(
+            lane.service,
+            lane.gate,
+            config=config,
+            server_state=server_state,
+            app_state=app_state,
+        )
+        self._lane = lane
+        self._express: Exchange | None = None
+        self._arrived = b""
+
+    # ── what arrives ──
+
+    def data_received(self, data: bytes) -> None:
+        self._arrived = b""
+        if self._stands_between_messages():
+            end = data.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
+            known = self._lane.heads.get(data[:end]) if end > len(END_OF_HEAD) else None
+            if known is not None and len(data) - end == known.length:
+                who = self._lane.service.authenticator.recheck(known.principal, known.epoch)
+                if who is not None:
+                    self._answer_known(known, who, data[end:])
+                    return
+            self._arrived = data
+        super().data_received(data)
+        exchange = self._express
+        if exchange is not None and exchange.is_whole:
+            self._express = None
+            self._answer(exchange)
+
+    def _stands_between_messages(self) -> bool:
+        """Whether the next byte begins a request and nothing is open before it."""
+        return (
+            not self._in_head
+            and not self._in_body
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.pipeline
+            and not self._deaf
+            and self._refusal is None
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
+
+    def on_headers_complete(self) -> None:
+        exchange = self._accept()
+        if exchange is None:
+            super().on_headers_complete()
+            return
+        self.cycle = exchange
+        self._express = exchange
+        self._has_cycle = True
+        self._in_head = False
+        self._in_body = True
+        self._pending = 0
+        if exchange.verdict.error is not None:
+            self._express = None
+            self.write_error(exchange, exchange.verdict.error)
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self._express
+        if exchange is None or self.cycle is not exchange:
+            super().on_body(body)
+            return
+        self._pending = 0
+        exchange.pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        exchange = self._express
+        if exchange is None or self.cycle is not exchange:
+            super().on_message_complete()
+            return
+        self._in_body = False
+        self._pending = 0
+        exchange.more_body = False
+        exchange.is_whole = True
+
+    def _accept(self) -> Exchange | None:
+        """The request whose head is complete, judged; None where it is for the common lane."""
+        lane = self._lane
+        arrived, self._arrived = self._arrived, b""
+        operation = lane.operations.get((self.parser.get_method(), self.url))
+        if operation is None or not self._is_usual():
+            return None
+        judged = judged_headers(self.headers)
+        if judged is None or not is_read_whole(operation, judged):
+            return None
+        service = lane.service
+        epoch = service.authenticator.epoch
+        who = self._identify(judged)
+        if who is None:
+            return None
+        length = int(judged.get(b"content-length", b"0"))
+        return Exchange(
+            operation,
+            self.headers,
+            judged,
+            lane.gate.judge(operation, who, self._address()),
+            service.monotonic_ms(),
+            next(service.request_ids),
+            epoch,
+            head=whole_head(arrived, self.url, len(self.headers), length),
+            length=length,
+        )
+
+    def _is_usual(self) -> bool:
+        return (
+            self.parser.get_http_version() == "1.1"
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.pipeline
+            and len(self.headers) <= MAX_HEADERS
+            and self._first + self._pending <= MAX_HEAD
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
+
+    def _identify(self, judged: Mapping[bytes, bytes]) -> Principal | Denied | None:
+        """Who asks; None where finding out takes more than a look, or the proxy's word."""
+        try:
+            who = self._gate.identify(
+                judged.get(b"authorization"), judged.get(b"datagrid-teamspace")
+            )
+        except StoreError:
+            return None
+        if isinstance(who, Principal):
+            return who
+        if isinstance(who, Denied):
+            return None if self._lane.service.trusted_proxies else who
+        if asyncio.iscoroutine(who):
+            who.close()
+        return None
+
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
+
+    # ── answers ──
+
+    def _answer_known(self, known: Head, who: Principal, body: bytes) -> None:
+        """Answers a request whose head was seen before."""
+        lane = self._lane
+        exchange = Exchange(
+            known.operation,
+            known.headers,
+            known.judged,
+            lane.gate.judge(known.operation, who, ""),
+            0,
+            next(lane.service.request_ids),
+            known.epoch,
+            pieces=[body],
+        )
+        self._seconds = 0
+        self._has_cycle = True
+        self.cycle = exchange
+        if exchange.verdict.error is not None:
+            self.write_error(exchange, exchange.verdict.error)
+        else:
+            self._call(exchange)
+
+    def _answer(self, exchange: Exchange) -> None:
+        """Answers a request that the parser has read."""
+        service = self._lane.service
+        if service.monotonic_ms() - exchange.since_ms >= TRUSTED_MS:
+            who = self._identify(exchange.judged)
+            if isinstance(who, Denied):
+                self.write_error(exchange, ApiError("no_authentication", who.reason))
+                return
+        principal = exchange.verdict.principal
+        if exchange.head is not None and principal is not None:
+            known = Head(
+                exchange.operation,
+                principal,
+                exchange.epoch,
+                exchange.headers,
+                exchange.judged,
+                exchange.length,
+            )
+            self._lane.heads.put(exchange.head, known)
+        self._call(exchange)
+
+    def _call(self, exchange: Exchange) -> None:
+        """Calls the operation; its answer is written now or when what it waits for is there."""
+        principal = exchange.verdict.principal
+        operation = exchange.operation
+        if principal is None:
+            raise RuntimeError("a request without principal passed the gate")
+        with _Answering(self, exchange):
+            if operation.request is not None:
+                header = exchange.judged.get
+                check_media_type(operation, header(b"content-type"), header(b"content-encoding"))
+            call = Call(
+                self._lane.service,
+                operation,
+                principal,
+                exchange.request_id,
+                exchange.headers,
+                body=b"".join(exchange.pieces),
+            )
+            answer = operation.handle(call)
+            if isinstance(answer, Answer):
+                self._write(exchange, answer)
+            else:
+                self._follow(exchange, answer.__await__())
+
+    def _follow(self, exchange: Exchange, steps: Generator[Any, Any, Answer]) -> None:
+        """Runs an answer that waits, without a task: each thing that it waits for calls back."""
+        with _Answering(self, exchange):
+            try:
+                awaited = steps.send(None)
+            except StopIteration as end:
+                self._write(exchange, end.value)
+                return
+            if awaited is None:
+                self.loop.call_soon(self._follow, exchange, steps)
+                return
+            # What a task would do: the future was handed over to be waited for.
+            awaited._asyncio_future_blocking = False
+            awaited.add_done_callback(lambda _: self._follow(exchange, steps))
+
+    def write_error(self, exchange: Exchange, error: ApiError) -> None:
+        accept = exchange.judged.get(b"accept")
+        self._write(exchange, refuse(error, exchange.request_id, accept))
+
+    def _write(self, exchange: Exchange, answer: Answer) -> None:
+        """Sends the answer in one piece and makes room for what comes next."""
+        exchange.response_started = exchange.response_complete = True
+        if exchange.disconnected or self.transport.is_closing():
+            return
+        head = self._lane.gate.head(answer, exchange.verdict.decision, exchange.request_id)
+        closing = b"" if exchange.keep_alive else b"connection: close\r\n"
+        self.transport.write(
+            b"".join(
+                (
+                    STATUS_LINE[answer.status],
+                    self._lane.default_lines(self.server_state.default_headers),
+                    head[:-2] + closing + b"\r\n" if closing else head,
+                    answer.body,
+                )
+            )
+        )
+        if not exchange.keep_alive:
+            self.transport.close()
+        if self.pipeline or self._refusal is not None:
+            self.on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+
+    # ── who is idle ──
+
+    def second_passed(self) -> None:
+        super().second_passed()
+        if (
+            self._seconds > KEEP_ALIVE_SECONDS
+            and self._has_cycle
+            and self.cycle.response_complete
+            and not self._in_head
+            and not self._in_body
+        ):
+            self.transport.close()
+
+
+class _Answering:
+    """While an operation runs: whatever it raises becomes the exchange's answer.
+
+    What is no answer is a bug. It is logged, and ends neither the connection nor the batch whose
+    callback met it.
+    """
+
+    __slots__ = ("_exchange", "_protocol")
+
+    def __init__(self, protocol: ExpressProtocol, exchange: Exchange) -> None:
+        self._protocol = protocol
+        self._exchange = exchange
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> bool:
+        if error is None:
+            return False
+        if isinstance(error, StoreError | Overloaded):
+            error = translate(error)
+        elif not isinstance(error, ApiError):
+            _logger.error("a bug in %s", self._exchange.operation.name, exc_info=error)
+            if self._exchange.response_started:
+                return True
+            error = ApiError("internal_error", "the request met a bug, which has been logged")
+        self._protocol.write_error(self._exchange, error)
+        return True

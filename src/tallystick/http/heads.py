@@ -1,0 +1,149 @@
+"""Request heads on the express lane: which it takes, and the memory of those it took.
+
+Clients repeat their heads byte for byte, so what the parser made of one that it accepted need not
+be made again. A head is remembered by its exact bytes, the blank line included; whatever differs in
+one byte is another head and goes to the parser.
+
+A head holds a secret. So the memory is bounded in size and in time, and dropped whole whenever
+anything about keys, organizations or teamspaces changes. It says who sent the head; whether they
+may still act is asked every time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tallystick.http.operations import MAX_BODY
+from tallystick.http.wire import media_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tallystick.http.auth import Principal
+    from tallystick.http.operations import Operation
+    from tallystick.ledger.ports import Changes
+
+END_OF_HEAD: Final = b"\r\n\r\n"
+LONGEST_HEAD: Final = 2_048
+CAPACITY: Final = 1 << 20
+"""Bytes of heads that are remembered at most."""
+GENERATION_SECONDS: Final = 30
+"""A head that was not seen in one whole generation is forgotten with the next."""
+
+# Headers that make a request unusual, and those that mean something here, once.
+_UNUSUAL: Final = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
+_JUDGED: Final = frozenset(
+    {
+        b"authorization",
+        b"datagrid-teamspace",
+        b"content-type",
+        b"content-encoding",
+        b"content-length",
+        b"accept",
+        b"connection",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a head means: the operation, who sent it, and how long the body is.
+
+    `epoch` is the authenticator's when it found the principal: in a later one this means nothing.
+    `judged` holds the headers that mean something to the gate.
+    """
+
+    operation: Operation
+    principal: Principal
+    epoch: object
+    headers: list[tuple[bytes, bytes]]
+    judged: Mapping[bytes, bytes]
+    length: int
+
+
+class Heads:
+    """Remembers heads in two generations, so that idle ones vanish without a scan."""
+
+    def __init__(self) -> None:
+        self._young: dict[bytes, Head] = {}
+        self._old: dict[bytes, Head] = {}
+        self._size = 0
+        self._seconds = 0
+
+    def get(self, head: bytes) -> Head | None:
+        """What `head` means, if it was seen lately."""
+        found = self._young.get(head)
+        if found is None and self._old:
+            found = self._old.get(head)
+            if found is not None:
+                self.put(head, found)
+        return found
+
+    def put(self, head: bytes, meaning: Head) -> None:
+        if len(head) > LONGEST_HEAD:
+            return
+        if self._size + len(head) > CAPACITY // 2:
+            self._turn()
+        if head not in self._young:
+            self._size += len(head)
+        self._young[head] = meaning
+
+    def forget(self, changes: Changes) -> None:
+        """Listens to the ledger: drops everything where a key may have changed."""
+        if changes.keys or changes.secrets or changes.organizations or changes.teamspaces:
+            self._young, self._old, self._size = {}, {}, 0
+
+    def second_passed(self) -> None:
+        """Called once a second."""
+        self._seconds += 1
+        if self._seconds >= GENERATION_SECONDS:
+            self._turn()
+
+    def _turn(self) -> None:
+        self._old, self._young = self._young, {}
+        self._size = self._seconds = 0
+
+
+def judged_headers(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:
+    """The headers that mean something here; None where a request is unusual or ambiguous."""
+    judged: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _JUDGED:
+            if name in judged:
+                return None
+            judged[name] = value
+        elif name in _UNUSUAL:
+            return None
+    connection = judged.get(b"connection")
+    return judged if connection is None or connection.lower() == b"keep-alive" else None
+
+
+def is_read_whole(operation: Operation, judged: Mapping[bytes, bytes]) -> bool:
+    """Whether the body is one that the lane gathers: of known size, within bounds, no stream."""
+    length = judged.get(b"content-length")
+    if operation.request is None:
+        return length is None or int(length) == 0
+    if length is None or int(length) > MAX_BODY:
+        return False
+    return media_type(judged.get(b"content-type")) not in operation.streams
+
+
+def whole_head(arrived: bytes, url: bytes, headers: int, length: int) -> bytes | None:
+    """The bytes of a head that was all there when its first byte was read, to be remembered.
+
+    None where there is any doubt about which bytes those are: another line end than CR LF, folded
+    headers, something before the request line, more after the body than the body.
+    """
+    end = arrived.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
+    head = arrived[:end]
+    lines = headers + 2
+    if (
+        end == len(END_OF_HEAD) - 1
+        or len(arrived) - end > length
+        or head.count(b"\n") != lines
+        or head.count(b"\r\n") != lines
+        or not head.partition(b"\r\n")[0].endswith(b" %b HTTP/1.1" % url)
+    ):
+        return None
+    return head
