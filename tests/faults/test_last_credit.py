@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from tests.ledger_check import check_ledger
-from tests.server import running_server
+from tests.server import Server, running_server
 from tests.sockets import CREDITS, Answer, Connection, crowd
 
 CLIENTS = 64
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("last_credit")) as server:
+        yield server
 
 
 @pytest.mark.parametrize(
@@ -20,11 +26,10 @@ CLIENTS = 64
     [(300, 1, 300, "0"), (100.5, 1, 100, "0.5"), (10, 0.3, 33, "0.1"), (0.9, 1, 0, "0.9")],
 )
 def test_exactly_what_was_there_is_spent(
-    tmp_path: Path, allowance: float, price: float, bought: int, left: str
+    server: Server, allowance: float, price: float, bought: int, left: str
 ) -> None:
-    with running_server(tmp_path) as server:
-        acme = server.organization(allowance=allowance)
-        answers, balance = asyncio.run(race(server.url, server.key(acme), price, bought))
+    acme = server.organization(allowance=allowance)
+    answers, balance = asyncio.run(race(server.url, server.key(acme), price, bought))
     assert [answer.status for answer in answers].count(201) == bought
     refused = [answer for answer in answers if answer.status != 201]
     assert [answer.status for answer in refused] == [402] * CLIENTS
