@@ -93,6 +93,16 @@ def test_null_is_one_of_the_types_unless_values_are_listed() -> None:
     assert listed["anyOf"] == [{"$ref": "#/components/schemas/Colour"}, {"type": "null"}]
 
 
+def test_what_is_said_of_a_field_is_said_of_the_field() -> None:
+    class Thing(Request, kw_only=True):
+        way: Annotated[Literal["a", "b"], Meta(description="Which way")] | None = None
+
+    assert component(Thing, "Thing")["properties"]["way"] == {
+        "anyOf": [{"type": "string", "enum": ["a", "b"]}, {"type": "null"}],
+        "description": "Which way.",
+    }
+
+
 def test_a_set_of_one_is_a_constant_and_sets_of_text_say_so() -> None:
     assert component(OuterView, "Outer")["properties"]["object"] == {
         "type": "string",

@@ -180,7 +180,7 @@ def _body(operation: Schema, document: Schema) -> Iterator[Html]:
     body = operation.get("requestBody")
     if body is None:
         return
-    first = next(iter(body["content"].values()))["schema"]
+    first = next(iter(body["content"].values()))
     yield tag("h4", "Body" if body["required"] else "Body, if any")
     rows = []
     for media_type, content in body["content"].items():
@@ -192,9 +192,9 @@ def _body(operation: Schema, document: Schema) -> Iterator[Html]:
             label = join([label, text(" with "), _alternatives(schema["oneOf"])])
         rows.append(tag("dt", tag("code", media_type), " ", tag("span", label, class_="type")))
     yield tag("dl", *rows, class_="fields")
-    listed = fields(resolve(document, first["$ref"]))
+    listed = fields(resolve(document, first["schema"]["$ref"]), list(first["example"]))
     if listed is not None:
-        yield tag("p", "Its fields:", class_="caption")
+        yield tag("p", "Fields of ", type_label(first["schema"]), ":", class_="caption")
         yield listed
 
 
@@ -244,15 +244,17 @@ def _answer_type(response: Schema) -> Html | None:
 
 
 def _answer_examples(successes: list[tuple[str, Schema]]) -> Iterator[Html]:
-    shown: list[Any] = [None]
+    """Each example once, with all that it is an example of."""
+    labels: dict[str, list[str]] = {}
     for status, response in successes:
         for content in response.get("content", {}).values():
             found = content.get("examples") or {"": {"value": content.get("example")}}
             for name, example in found.items():
-                if example["value"] not in shown:
-                    shown.append(example["value"])
-                    yield tag("p", f"{status} {name}".strip(), class_="caption")
-                    yield _code(_json(example["value"]))
+                labels.setdefault(_json(example["value"]), []).append(f"{status} {name}".strip())
+    labels.pop("null", None)
+    for example, named in labels.items():
+        yield tag("p", " and ".join(named), class_="caption")
+        yield _code(example)
 
 
 def _error_codes(document: Schema) -> Html:

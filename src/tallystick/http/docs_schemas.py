@@ -9,6 +9,8 @@ from tallystick.http.markup import Html, join, prose, tag, text
 from tallystick.http.openapi_schemas import name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tallystick.http.openapi_schemas import Schema
 
 _FORMATS: Final = {"date-time": "time", "decimal": "credits", "uri": "URI"}
@@ -82,11 +84,12 @@ def described(name: str, schema: Schema, *notes: str, description: str | None = 
     return join([term, tag("dd", *explained)] if explained else [term])
 
 
-def fields(schema: Schema) -> Html | None:
-    """The properties of an object; None where it names none."""
+def fields(schema: Schema, first: Sequence[str] = ()) -> Html | None:
+    """The properties of an object, `first` ones first; None where it names none."""
     properties = schema.get("properties")
     if not properties:
         return None
+    properties = {name: properties[name] for name in dict.fromkeys([*first, *properties])}
     required = set(schema.get("required", ()))
     # Of an answer only what may be missing is worth saying; of a request, what must be there.
     is_request = schema.get("additionalProperties") is False

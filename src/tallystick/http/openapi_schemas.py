@@ -120,12 +120,15 @@ def _name_constants(schema: Schema) -> None:
 
 
 def _merge_null(schema: Schema) -> None:
-    """`anyOf` a simple type and null is that type, or null."""
+    """`anyOf` a simple type and null is that type, or null; what is said of it is said of both."""
     match schema.get("anyOf"):
         case [{"type": str() as kind, **rest}, {"type": "null"}] if not rest.keys() & _CLOSED:
             del schema["anyOf"]
             described = {"description": schema["description"]} if "description" in schema else {}
             schema.update({"type": [kind, "null"], **cast("Schema", rest), **described})
+        case [{"description": str() as text} as first, {"type": "null"}]:
+            del first["description"]
+            schema.setdefault("description", text)
 
 
 _CLOSED: Final = {"enum", "const"}
