@@ -86,8 +86,7 @@ class Gate:
         service = self._service
         now_ms = service.epoch_ms()
         return [
-            (b"content-type", answer.content_type),
-            (b"content-length", b"%d" % len(answer.body)),
+            *_about_body(answer),
             *self.common_headers(answer.headers, request_id),
             *(
                 uncounted(service.limits.default, now_ms)
@@ -132,6 +131,14 @@ def check_media_type(
     if media_type(content_type) not in operation.media_types:
         known = ", ".join(name.decode() for name in (*operation.media_types, *operation.streams))
         raise ApiError("unsupported_media_type", f"this operation reads {known}")
+
+
+def _about_body(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """A 304 says nothing of the body that it spares: of length 0 it would be another one."""
+    if answer.status == 304:
+        return []
+    length = b"%d" % len(answer.body)
+    return [(b"content-type", answer.content_type), (b"content-length", length)]
 
 
 def refuse(error: ApiError, request_id: str, accept: bytes | None) -> Answer:
