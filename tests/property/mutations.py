@@ -141,7 +141,7 @@ MUTATIONS = (
     Mutation(
         "rule 5: periods come from the anchor, not from the period before",
         "account",
-        "end = account.plan.schedule.boundary_after(at)",
+        "end = calendar.boundary_after(account.plan.schedule, at)",
         "end = at + account.period_end - account.period_start",
     ),
     Mutation(
@@ -246,8 +246,8 @@ MUTATIONS = (
     Mutation(
         "rule 11: what rolled over lives its number of periods",
         "account",
-        "for _ in range(rollover.periods):",
-        "for _ in range(1):",
+        "calendar.boundary_after(schedule, at, rollover.periods)",
+        "calendar.boundary_after(schedule, at)",
     ),
     Mutation(
         "rule 12: a new allowance counts from the next period",

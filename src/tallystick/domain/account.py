@@ -26,6 +26,7 @@ from tallystick.domain.credits import MAX_SUM
 from tallystick.domain.entries import GENESIS, Entry, EntryKind, canonical_json
 from tallystick.domain.grants import DEFAULT_PRIORITY, Grant, GrantKind, GrantStatus, burn_key
 from tallystick.domain.ids import derive_id
+from tallystick.domain.periods import Calendar
 
 if TYPE_CHECKING:
     from tallystick.domain.plans import Plan
@@ -141,13 +142,16 @@ def open_account(organization_id: str, plan: Plan, now: int) -> tuple[Account, l
 def advance(account: Account, now: int) -> list[Entry]:
     """Does all that fell due up to and including `now`; returns the entries, in order."""
     entries: list[Entry] = []
+    if account.next_due_at > now:
+        return entries
+    calendar = Calendar()
     while account.next_due_at <= now:
         at = account.next_due_at
-        _expire_grants(account, at, entries)
+        _expire_grants(account, at, calendar, entries)
         if account.period_end == at:
             account.plan = account.next_plan or account.plan
             account.next_plan = None
-            end = account.plan.schedule.boundary_after(at)
+            end = calendar.boundary_after(account.plan.schedule, at)
             _start_period(account, at, (at, end), entries)
         _activate_grants(account, at, entries)
         account.next_due_at = _next_due(account)
@@ -164,7 +168,7 @@ def _next_due(account: Account) -> int:
     return due
 
 
-def _expire_grants(account: Account, at: int, entries: list[Entry]) -> None:
+def _expire_grants(account: Account, at: int, calendar: Calendar, entries: list[Entry]) -> None:
     expired = [grant for grant in account.burning if grant.ends_at <= at]
     for grant in sorted(expired, key=lambda grant: grant.issued):
         lapsed = grant.unheld
@@ -176,19 +180,18 @@ def _expire_grants(account: Account, at: int, entries: list[Entry]) -> None:
             account.entry(EntryKind.GRANT_EXPIRED, at, lapsed, grant_id=grant.id),
         )
         if grant.id == account.allowance_grant_id:
-            _roll_over(account, lapsed, at, entries)
+            _roll_over(account, lapsed, at, calendar, entries)
 
 
-def _roll_over(account: Account, unspent: int, at: int, entries: list[Entry]) -> None:
+def _roll_over(
+    account: Account, unspent: int, at: int, calendar: Calendar, entries: list[Entry]
+) -> None:
     """Lets part of the ended period's allowance live on, under the terms of that period."""
     rollover = account.plan.rollover
     carried = rollover.carried(unspent)
     if not carried:
         return
     schedule = (account.next_plan or account.plan).schedule
-    expires_at = at
-    for _ in range(rollover.periods):
-        expires_at = schedule.boundary_after(expires_at)
     entries.append(
         issue_grant(
             account,
@@ -196,7 +199,7 @@ def _roll_over(account: Account, unspent: int, at: int, entries: list[Entry]) ->
             kind=GrantKind.ROLLOVER,
             amount=carried,
             effective_at=at,
-            expires_at=expires_at,
+            expires_at=calendar.boundary_after(schedule, at, rollover.periods),
         )
     )
 

@@ -29,6 +29,9 @@ _ABSENT_INTEGER: Final = -(1 << 63)
 _ABSENT_TEXT: Final = b"\xff\xff\xff\xff"
 _NUMBERS: Final = struct.Struct(">8q")
 _LENGTH: Final = struct.Struct(">I")
+_canonical: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False
+).encode
 _PART: Final = struct.Struct(">q")
 
 
@@ -80,7 +83,7 @@ class Sealed(NamedTuple):
 
 def canonical_json(facts: Mapping[str, object]) -> str:
     """The one spelling of `facts` that entries carry."""
-    return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _canonical(facts)
 
 
 def uncovered(entry: Entry) -> int:

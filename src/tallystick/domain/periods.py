@@ -24,7 +24,7 @@ from __future__ import annotations
 import enum
 import itertools
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -118,10 +118,11 @@ class Schedule:
 
     def following(self, instant: int, count: int) -> list[Bounds]:
         """The next `count` periods when the present one ends at `instant`."""
-        ends = islice(self._boundaries_after(instant), count)
+        ends = islice(self.boundaries_after(instant), count)
         return [Bounds(start, end) for start, end in pairwise(chain([instant], ends))]
 
-    def _boundaries_after(self, instant: int) -> Iterator[int]:
+    def boundaries_after(self, instant: int) -> Iterator[int]:
+        """All boundaries later than `instant`, in order."""
         index, (_, latest) = self._locate(instant)
         yield latest
         for later in itertools.count(index + 2):
@@ -162,6 +163,30 @@ class Schedule:
         if not _FIRST_DATE.toordinal() <= ordinal <= _LAST_DATE.toordinal():
             raise _out_of_range()
         return date.fromordinal(ordinal)
+
+
+class Calendar:
+    """The boundaries of a schedule for whoever walks along time: each is computed once.
+
+    Catching up on years asks for the same boundaries again and again, to see how long a grant of
+    each period lives.
+    """
+
+    def __init__(self) -> None:
+        self._schedule: Schedule | None = None
+        self._start = 0
+        self._known: list[int] = []
+        self._more: Iterator[int] = iter(())
+
+    def boundary_after(self, schedule: Schedule, instant: int, count: int = 1) -> int:
+        """The boundary number `count` later than `instant`."""
+        if schedule is not self._schedule or instant < self._start:
+            self._schedule, self._start, self._known = schedule, instant, []
+            self._more = schedule.boundaries_after(instant)
+        index = bisect_right(self._known, instant) + count - 1
+        while index >= len(self._known):
+            self._known.append(next(self._more))
+        return self._known[index]
 
 
 def load_zone(key: str) -> ZoneInfo:
