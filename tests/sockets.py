@@ -45,15 +45,25 @@ class Connection:
     async def send(self, method: str, path: str, body: object = None) -> None:
         """Hands a whole request to the system, and no more."""
         content = b"" if body is None else json.dumps(body).encode()
+        await self.send_bytes(self._head(method, path, len(content)) + content)
+
+    async def send_head(self, method: str, path: str, length: int, *lines: str) -> None:
+        """The same without its body, of that length, which has to follow; `lines` come on top."""
+        await self.send_bytes(self._head(method, path, length, *lines))
+
+    async def send_bytes(self, content: bytes) -> None:
+        self._writer.write(content)
+        await self._writer.drain()
+
+    def _head(self, method: str, path: str, length: int, *more: str) -> bytes:
         lines = [
             f"{method} {path} HTTP/1.1",
             "host: tallystick.test",
             f"authorization: Bearer {self._secret}",
             "content-type: application/json",
-            f"content-length: {len(content)}",
+            f"content-length: {length}",
         ]
-        self._writer.write("\r\n".join([*lines, "", ""]).encode() + content)
-        await self._writer.drain()
+        return "\r\n".join([*lines, *more, "", ""]).encode()
 
     async def receive(self) -> Answer:
         """The next answer; raises one of `GONE` where none will come."""
@@ -64,6 +74,10 @@ class Connection:
         }
         body = await self._reader.readexactly(int(headers["content-length"]))
         return Answer(int(first.split()[1]), headers, json.loads(body, parse_float=Decimal))
+
+    async def receive_continue(self) -> None:
+        """The interim answer to `expect: 100-continue`: somebody wants to read the body."""
+        assert await self._reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
 
     async def ask(self, method: str, path: str, body: object = None) -> Answer:
         await self.send(method, path, body)
