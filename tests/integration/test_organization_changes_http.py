@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -187,3 +188,26 @@ async def test_a_change_of_status_takes_no_fields(w: World, verb: str) -> None:
     organization = await create(w)
     path = f"{PATH}/{organization['id']}/{verb}"
     assert_invalid(await w.send("POST", path, w.admin, {"reason": "x"}), "/reason")
+
+
+@in_world
+async def test_two_changes_to_different_parts_of_the_schedule_both_count(w: World) -> None:
+    """Sent at once, so that they share a batch: neither may start from what the other replaces."""
+    acme = await w.organization()
+    path = f"/v1/admin/organizations/{acme.id}"
+    changes = [{"timezone": "Europe/Paris"}, {"interval": "week"}, {"count": 2}]
+    answers = await asyncio.gather(
+        *(w.send("PATCH", path, w.admin, {"billing_period": change}) for change in changes)
+    )
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    period = (await w.client.get(path, headers=w.admin)).json()["billing_period"]
+    assert (period["timezone"], period["interval"], period["count"]) == ("Europe/Paris", "week", 2)
+
+
+@in_world
+async def test_a_count_that_the_present_interval_cannot_have_is_refused(w: World) -> None:
+    acme = await w.organization()
+    path = f"/v1/admin/organizations/{acme.id}"
+    refused = await w.send("PATCH", path, w.admin, {"billing_period": {"count": 1000}})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "/billing_period/count"

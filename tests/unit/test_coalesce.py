@@ -123,6 +123,18 @@ def test_more_than_may_wait_is_turned_away_at_once() -> None:
     asyncio.run(scenario())
 
 
+def test_what_waits_is_bounded_by_weight() -> None:
+    async def scenario() -> None:
+        coalescer = Coalescer(Airline().fly, weigh=lambda item: item, max_waiting=10)
+        waiting = [coalescer.submit(9), coalescer.submit(50)]
+        with pytest.raises(Overloaded):
+            coalescer.submit(1)
+        await asyncio.gather(*waiting)
+        assert await coalescer.submit(1) == -1
+
+    asyncio.run(scenario())
+
+
 def test_drained_returns_when_all_have_their_answers() -> None:
     async def scenario() -> None:
         airline = Airline()

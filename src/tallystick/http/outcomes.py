@@ -19,6 +19,7 @@ from tallystick.ledger.directory import (
     KeyEnded,
     NoSuchKey,
     NoSuchTeamspace,
+    ScheduleRefused,
     SecretTaken,
 )
 from tallystick.ledger.units import NoSuchOrganization
@@ -30,6 +31,11 @@ T = TypeVar("T")
 
 _INSTANTS: Final = frozenset({"now", "resets_at"})
 
+_MISSING: Final[Mapping[type, str]] = {
+    NoSuchOrganization: "organization",
+    NoSuchTeamspace: "teamspace",
+    NoSuchKey: "API key",
+}
 _CONFLICTS: Final[Mapping[Reason, str]] = {
     Reason.ID_REUSED: "the reference was used before, with other content",
     Reason.CLOSED: "the organization is closed for good",
@@ -43,18 +49,16 @@ def expect(kind: type[T], outcome: object) -> T:
     """`outcome`, which is a `kind`, or the ApiError that it means instead."""
     if isinstance(outcome, kind):
         return outcome
+    if type(outcome) in _MISSING:
+        raise not_found(_MISSING[type(outcome)])
     match outcome:
         case Refusal():
             raise refused(outcome)
-        case NoSuchOrganization():
-            raise not_found("organization")
-        case NoSuchTeamspace():
-            raise not_found("teamspace")
-        case NoSuchKey():
-            raise not_found("API key")
         case ExternalIdTaken(external_id):
             reason = f"another organization has the external_id {external_id!r}"
             raise ApiError("conflict", reason)
+        case ScheduleRefused(message):
+            raise invalid("/billing_period/count", message)
         case ExpiresTooEarly():
             raise invalid("/expires_at", "must lie in the future")
         case SecretTaken():

@@ -8,8 +8,9 @@ overage are replaced whole, since their parts belong to their mode.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -25,6 +26,9 @@ from tallystick.domain.plans import (
 from tallystick.http.errors import invalid
 from tallystick.http.shapes import Amount, Credits, Request, Response
 from tallystick.http.wire import credits_field, credits_json, parse_field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LOCAL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
 _A_MONDAY: Final = CALENDAR_MONTH.anchor.replace(day=3)
@@ -44,11 +48,6 @@ class BillingPeriodTerms(Request, kw_only=True):
     anchor: LocalTime | UnsetType = UNSET
     timezone: Annotated[str, Meta(description="An IANA time zone")] | UnsetType = UNSET
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether every part is given, so that nothing of another schedule is kept."""
-        return UNSET not in (self.interval, self.count, self.anchor, self.timezone)
-
 
 class RolloverTerms(Request, kw_only=True):
     mode: RolloverMode
@@ -67,28 +66,29 @@ def new_schedule(terms: BillingPeriodTerms | UnsetType) -> Schedule:
     """The schedule of a new organization; weeks begin on Mondays unless they are anchored."""
     if isinstance(terms, UnsetType):
         return CALENDAR_MONTH
-    default = CALENDAR_MONTH.anchor if terms.interval != Interval.WEEK else _A_MONDAY
-    return _schedule(terms, CALENDAR_MONTH, default)
+    default = CALENDAR_MONTH
+    if terms.interval == Interval.WEEK:
+        default = replace(default, anchor=_A_MONDAY)
+    return parse_field("/billing_period/count", rescheduling(terms), default)
 
 
-def changed_schedule(terms: BillingPeriodTerms, before: Schedule) -> Schedule:
-    """`before` with the parts that are given."""
-    return _schedule(terms, before, before.anchor)
+def rescheduling(terms: BillingPeriodTerms) -> Callable[[Schedule], Schedule]:
+    """What turns a schedule into one with the parts that are given.
 
-
-def _schedule(terms: BillingPeriodTerms, before: Schedule, anchor: datetime) -> Schedule:
-    timezone = before.timezone if terms.timezone is UNSET else terms.timezone
-    parse_field("/billing_period/timezone", load_zone, timezone)
+    Zone and anchor are judged here; what a schedule can still dislike (InvalidSchedule) is the
+    count, which depends on the interval.
+    """
+    given: dict[str, Any] = {}
+    if terms.timezone is not UNSET:
+        parse_field("/billing_period/timezone", load_zone, terms.timezone)
+        given["timezone"] = terms.timezone
     if terms.anchor is not UNSET:
-        anchor = _anchor(terms.anchor)
-    interval = before.interval if terms.interval is UNSET else terms.interval
-    count = before.count if terms.count is UNSET else terms.count
-    # Zone and anchor have been judged: what is left to dislike is the count.
-    return parse_field(
-        "/billing_period/count",
-        lambda given: Schedule(interval=interval, count=given, anchor=anchor, timezone=timezone),
-        count,
-    )
+        given["anchor"] = _anchor(terms.anchor)
+    if terms.interval is not UNSET:
+        given["interval"] = terms.interval
+    if terms.count is not UNSET:
+        given["count"] = terms.count
+    return lambda before: replace(before, **given)
 
 
 def _anchor(text: str) -> datetime:

@@ -38,10 +38,13 @@ class Coalescer(Generic[Item, Result]):
         *,
         weigh: Callable[[Item], int] = lambda _: 1,
         max_weight: int = 256,
-        max_waiting: int = 100_000,
+        max_waiting: int = 65_536,
         is_final: Callable[[BaseException], bool] = lambda _: False,
     ) -> None:
-        """`fly` answers each item in order; a heavier item than `max_weight` flies alone."""
+        """`fly` answers each item in order; a heavier item than `max_weight` flies alone.
+
+        `max_waiting` bounds the weight of what waits, beside one item of any weight.
+        """
         self._fly = fly
         self._weigh = weigh
         self._max_weight = max_weight
@@ -49,15 +52,17 @@ class Coalescer(Generic[Item, Result]):
         self._is_final = is_final
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._alone: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._weight = 0
         self._flight: asyncio.Task[Sequence[Result]] | None = None
 
     def submit(self, item: Item) -> asyncio.Future[Result]:
         """Queues `item`; raises Overloaded where too many wait."""
-        if len(self._waiting) >= self._max_waiting:
-            raise Overloaded(f"{self._max_waiting} requests are waiting already")
+        if self._weight >= self._max_waiting:
+            raise Overloaded(f"{self._weight} events are waiting already")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
+        self._weight += self._weigh(item)
         if self._flight is None:
             self._start(loop)
         return future
@@ -84,10 +89,12 @@ class Coalescer(Generic[Item, Result]):
             return
         weight = 0
         while self._waiting:
-            weight += self._weigh(self._waiting[0][0])
-            if batch and weight > self._max_weight:
+            heavier = weight + self._weigh(self._waiting[0][0])
+            if batch and heavier > self._max_weight:
                 break
+            weight = heavier
             batch.append(self._waiting.popleft())
+        self._weight -= weight
 
     def _land(
         self,

@@ -14,11 +14,13 @@ from tallystick.domain.commands import AccountStatus, Changed, ChangePlan, SetSt
 from tallystick.domain.decide import changed
 from tallystick.domain.directory import ApiKey, Organization, Secret, Teamspace
 from tallystick.domain.errors import Refusal
+from tallystick.domain.periods import InvalidSchedule, Schedule
 from tallystick.ledger.units import NoSuchOrganization, decide_one
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from tallystick.domain.account import Account
     from tallystick.domain.directory import Access, CloudProvider
     from tallystick.domain.plans import Plan
     from tallystick.ledger.ports import Wanted
@@ -37,6 +39,12 @@ class ExternalIdTaken(NamedTuple):
     """Another organization, or one created with other content, has this `external_id`."""
 
     external_id: str
+
+
+class ScheduleRefused(NamedTuple):
+    """The parts of the present schedule and the given ones make none together."""
+
+    message: str
 
 
 class NoSuchTeamspace(NamedTuple):
@@ -122,23 +130,35 @@ class CreateOrganization(_Single):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateOrganization(_Single):
-    """New name, limits or terms; None leaves as it is."""
+    """New name, limits, terms or status; None leaves as it is.
+
+    `reschedule` makes the new schedule out of the present one, under the lock, so that of two
+    changes to different parts neither is lost. A change of terms and one of status are never
+    given together, so a refusal leaves nothing half done.
+    """
 
     organization_id: str
     name: str | None = None
     rate_limits: Mapping[str, int] | None = None
     plan: ChangePlan | None = None
+    reschedule: Callable[[Schedule], Schedule] | None = None
     status: AccountStatus | None = None
 
     def wants(self, wanted: Wanted) -> None:
         wanted.organizations.add(self.organization_id)
 
-    def decide(self, work: Work) -> OrganizationState | NoSuchOrganization | Refusal:
+    def decide(
+        self, work: Work
+    ) -> OrganizationState | NoSuchOrganization | ScheduleRefused | Refusal:
         account = work.account(self.organization_id)
         organization = work.snapshot.organizations.get(self.organization_id)
         if account is None or organization is None:
             return NoSuchOrganization(self.organization_id)
-        for command in self._commands():
+        try:
+            command = self._command(account)
+        except InvalidSchedule as error:
+            return ScheduleRefused(str(error))
+        if command is not None:
             outcome = decide_one(work, account, command)
             if isinstance(outcome, Refusal):
                 return outcome
@@ -153,14 +173,12 @@ class UpdateOrganization(_Single):
             _put_organization(work, after)
         return OrganizationState(after, changed(account))
 
-    def _commands(self) -> list[ChangePlan | SetStatus]:
-        """At most one of the two is ever given, so a refusal leaves nothing half done."""
-        commands: list[ChangePlan | SetStatus] = []
-        if self.plan is not None:
-            commands.append(self.plan)
-        elif self.status is not None:
-            commands.append(SetStatus(status=self.status))
-        return commands
+    def _command(self, account: Account) -> ChangePlan | SetStatus | None:
+        if self.status is not None:
+            return SetStatus(status=self.status)
+        if self.plan is None or self.reschedule is None:
+            return self.plan
+        return replace(self.plan, schedule=self.reschedule(changed(account).plan.schedule))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,18 +297,13 @@ class RotateKey(_Single):
         if not key.is_valid(work.snapshot.now):
             return KeyEnded(key)
         for secret in work.snapshot.secrets_of.get(name, ()):
-            self._end(work, secret)
+            _end_secret(work, secret, work.snapshot.now + self.overlap)
         key = replace(key, imported=False)
         _put_key(work, key)
         _put_secret(
             work, Secret(hash=self.digest, organization_id=self.organization_id, key_id=self.key_id)
         )
         return key
-
-    def _end(self, work: Work, secret: Secret) -> None:
-        ends_at = work.snapshot.now + self.overlap
-        if secret.expires_at is None or secret.expires_at > ends_at:
-            _put_secret(work, replace(secret, expires_at=ends_at))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,6 +339,23 @@ class Housekeeping(_Single):
     def decide(self, work: Work) -> None:
         work.changes.keys_used.update(self.keys_used)
         work.changes.forget_replays_before = self.forget_replays_before
+
+
+def _end_secret(work: Work, secret: Secret, ends_at: int) -> None:
+    """Lets a secret work until `ends_at` at most; one that works no more is dropped."""
+    if secret.expires_at is not None and secret.expires_at <= work.snapshot.now:
+        _drop_secret(work, secret)
+    elif secret.expires_at is None or secret.expires_at > ends_at:
+        _put_secret(work, replace(secret, expires_at=ends_at))
+
+
+def _drop_secret(work: Work, secret: Secret) -> None:
+    work.changes.secrets.pop(secret.hash, None)
+    work.changes.dropped_secrets.add(secret.hash)
+    work.snapshot.secrets.pop(secret.hash, None)
+    name = (secret.organization_id, secret.key_id)
+    others = [one for one in work.snapshot.secrets_of.get(name, ()) if one.hash != secret.hash]
+    work.snapshot.secrets_of[name] = tuple(others)
 
 
 def _has_teamspace(work: Work, key: ApiKey) -> bool:

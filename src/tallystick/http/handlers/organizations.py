@@ -38,10 +38,10 @@ from tallystick.http.terms import (
     RolloverTerms,
     RolloverView,
     billing_period_view,
-    changed_schedule,
     new_schedule,
     overage,
     overage_view,
+    rescheduling,
     rollover,
     rollover_view,
 )
@@ -59,7 +59,6 @@ from tallystick.ledger.directory import CreateOrganization, OrganizationState, U
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from tallystick.domain.periods import Schedule
     from tallystick.ledger.ports import Page
 
 DIRECTORY: Final = ""
@@ -178,18 +177,20 @@ async def get_organization(call: Call) -> Answer:
     return answer(200, organization_view(state))
 
 
-async def update_organization(call: Call) -> Answer:
+def update_organization(call: Call) -> Awaitable[Answer]:
     body = decode_strictly(_decode_change, call.body)
+    period = body.billing_period
     unit = UpdateOrganization(
         organization_id=call.organization_id,
         name=None if body.name is UNSET else text_field("/name", body.name),
         rate_limits=None if body.rate_limits is UNSET else checked_limits(call, body.rate_limits),
-        plan=await _plan_change(call, body),
+        plan=_plan_change(body),
+        reschedule=None if period is UNSET else rescheduling(period),
     )
-    return await carry_out(call, call.organization_id, unit, _show_state)
+    return carry_out(call, call.organization_id, unit, _show_state)
 
 
-async def _plan_change(call: Call, body: OrganizationChange) -> ChangePlan | None:
+def _plan_change(body: OrganizationChange) -> ChangePlan | None:
     terms = (body.allowance, body.billing_period, body.rollover, body.overage)
     is_now = body.apply == "now"
     if all(term is UNSET for term in terms) and not is_now:
@@ -198,23 +199,8 @@ async def _plan_change(call: Call, body: OrganizationChange) -> ChangePlan | Non
         allowance=None if body.allowance is UNSET else credits_field("/allowance", body.allowance),
         rollover=None if body.rollover is UNSET else rollover(body.rollover),
         overage=None if body.overage is UNSET else overage(body.overage),
-        schedule=(
-            None
-            if body.billing_period is UNSET
-            else await _changed_schedule(call, body.billing_period)
-        ),
         apply_now=is_now,
     )
-
-
-async def _changed_schedule(call: Call, terms: BillingPeriodTerms) -> Schedule:
-    """The schedule that a change asks for; what it leaves out is read from the present one."""
-    if terms.is_whole:
-        return new_schedule(terms)
-    state = await call.service.reads.organization(call.organization_id)
-    if state is None:
-        raise not_found("organization")
-    return changed_schedule(terms, state.terms.plan.schedule)
 
 
 def _set_status(status: AccountStatus) -> Callable[[Call], Awaitable[Answer]]:
