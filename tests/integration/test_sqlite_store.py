@@ -81,9 +81,9 @@ def test_the_database_in_memory_leaves_nothing_behind(
         assert stores[1].reader.balance(ACME) is None
         for store in stores:
             await store.close()
-        assert list(tmp_path.iterdir()) == []
 
     asyncio.run(scenario())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but a diary" * 99, b"SQLite format 3\0"])
