@@ -2,8 +2,8 @@
 --
 --   wrk … -s load.lua URL -- METHOD [BODY]
 --
--- In the body, each run of # is the place of a number that goes up by one from place to place and
--- from request to request, and is padded with zeros to the run's length: so the head stays the same.
+-- In head and body, each run of # is the place of a number that goes up by one from place to place and
+-- from request to request. It is padded with zeros to the run's length, so that lengths stay the same.
 
 local pieces, places, number = {}, {}, 0
 
@@ -19,8 +19,8 @@ function init(args)
   wrk.method = args[1]
   wrk.body = args[2]
   local text, from = wrk.format(), 1
-  if not args[2] then
-    return -- wrk sends a request without places as it stands, and does not ask again
+  if not text:find("#", 1, true) then
+    return -- wrk sends it as it stands, and does not ask again
   end
   for start, run in text:gmatch("()(#+)") do
     pieces[#pieces + 1] = text:sub(from, start - 1)

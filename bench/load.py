@@ -16,6 +16,7 @@ from bench.clocks import on_core
 
 _SCRIPT: Final = Path(__file__).with_name("load.lua")
 _REPORT: Final = "load: "
+_PLACE: Final = 12 * "#"
 
 
 class LoadFailed(Exception):
@@ -26,10 +27,12 @@ class LoadFailed(Exception):
 class Request:
     """What is sent over and over. `event` is a usage event, of which a POST carries `events`.
 
-    In an event, `ID` stands for an id of 36 characters; they are unique and ordered in time.
+    In an event, `ID` stands for an id of 36 characters; they are unique and ordered in time. With
+    `varies` no head is like another: each has a header of its own.
     """
 
     path: str
+    varies: bool = False
     event: str = ""
     events: int = 0
     is_batch: bool = False
@@ -39,8 +42,8 @@ class Request:
         return "POST" if self.events else "GET"
 
     def body(self, ids: str) -> str:
-        """With a run of # where load.lua counts."""
-        event = self.event.replace("ID", ids + 12 * "#")
+        """With a place where load.lua counts."""
+        event = self.event.replace("ID", ids + _PLACE)
         return f'{{"events":[{",".join([event] * self.events)}]}}' if self.is_batch else event
 
 
@@ -79,7 +82,11 @@ def drive(
 ) -> Counts:
     """Sends `request` for a while; raises LoadFailed unless every answer was a good one."""
     command = [find_wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(_SCRIPT)]
-    fields = {**headers, "content-type": "application/json"} if request.events else headers
+    fields = dict(headers)
+    if request.events:
+        fields["content-type"] = "application/json"
+    if request.varies:
+        fields["x-client-request"] = _PLACE
     for name, value in fields.items():
         command += ["-H", f"{name}: {value}"]
     command += [url + request.path, "--", request.method]

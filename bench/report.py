@@ -125,11 +125,8 @@ def to_markdown(report: Report) -> Iterator[str]:
     yield ""
     yield from _latency_table(report.measured)
     yield ""
-    yield "Yardsticks: " + "; ".join(_yardsticks(report.measured)) + "."
-    notes = list(_notes(report.measured))
-    if notes:
-        yield ""
-        yield from notes
+    yield from _yardsticks(report.measured)
+    yield from _notes(report.measured)
 
 
 def _machine(report: Report) -> Iterator[str]:
@@ -190,11 +187,10 @@ def _latency_line(measured: Measured) -> tuple[str, ...]:
     return tuple(cells)
 
 
-def _yardsticks(measured: Iterable[Measured]) -> Iterator[str]:
+def _yardsticks(measured: Sequence[Measured]) -> Iterator[str]:
     for name in dict.fromkeys(each.row.yardstick for each in measured):
-        rows = [each.row for each in measured if each.row.yardstick == name]
-        titles = dict.fromkeys(row.title for row in rows)
-        yield f"for {' and '.join(titles)}, {SERVERS[name].about}"
+        titles = dict.fromkeys(each.row.title for each in measured if each.row.yardstick == name)
+        yield f"- The yardstick of *{'*, *'.join(titles)}* is a {SERVERS[name].about}."
 
 
 def _notes(measured: Iterable[Measured]) -> Iterator[str]:

