@@ -48,6 +48,22 @@ class Commands:
         )
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
+    def start(
+        self,
+        *arguments: object,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """The command, under way; the pipes as `Popen` takes them."""
+        return subprocess.Popen(
+            [str(COMMAND), *map(str, arguments)],
+            env=self.environment(),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
+
     def environment(self) -> dict[str, str]:
         database = {"TALLYSTICK_DATABASE": str(self.database)}
         return {"PATH": os.environ["PATH"], **database, **self.environ}

@@ -8,6 +8,7 @@ what had been booked is found to be booked, by the events' ids.
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import sys
 from contextlib import ExitStack, contextmanager
@@ -101,10 +102,21 @@ async def import_(
         booking = _book_cloud_events if form == "cloudevents" else _book_events
         tally = Tally()
         with _shown_progress(source, tally, out) as advance:
-            for lines in _groups(read_lines(source, form)):
+            groups = _groups(read_lines(source, form))
+            while lines := _next(groups):
                 await booking(api, acting_for(found["id"]), _readable(lines, tally), tally)
                 advance()
     return _report(out, tally)
+
+
+def _next(groups: Iterator[list[Line]]) -> list[Line] | None:
+    """The next lines. Where they are long in coming, Ctrl-C ends the waiting: asyncio would note it
+    and wait for them to come."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return next(groups, None)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

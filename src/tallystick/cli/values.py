@@ -23,7 +23,7 @@ def credits_value(
     try:
         return msgspec.Raw(format_credits(parse_credits(text)).encode())
     except InvalidCredits as error:
-        raise click.BadParameter(f"{text!r}: an amount {error}", ctx, param) from None
+        raise click.BadParameter(f"{text!r} is no amount of credits: {error}", ctx, param) from None
 
 
 def given(**fields: object) -> dict[str, object]:
