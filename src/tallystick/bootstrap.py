@@ -102,7 +102,7 @@ async def embedded(settings: Settings) -> AsyncIterator[Embedded]:
     """
     database = database_file(settings)
     with OwnerLock(database):
-        service = wire(SqliteStore.open(database, clock=clock), settings)
+        service = wire(SqliteStore.open(database, clock=clock, owned=True), settings)
         try:
             yield Embedded(
                 service=service,

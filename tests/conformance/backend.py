@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,7 +94,7 @@ class Backend:
 
 
 @contextmanager
-def sqlite_backend(folder: Path) -> Iterator[Backend]:
+def sqlite_backend(folder: Path, *, owned: bool = False) -> Iterator[Backend]:
     path = folder / "ledger.db"
     clock = Clock()
 
@@ -114,11 +115,14 @@ def sqlite_backend(folder: Path) -> Iterator[Backend]:
             connection.close(force=True)
 
     with asyncio.Runner() as runner:
-        store = SqliteStore.open(path, clock=clock, busy_timeout_ms=BUSY_TIMEOUT_MS)
+        store = SqliteStore.open(path, clock=clock, owned=owned, busy_timeout_ms=BUSY_TIMEOUT_MS)
         try:
             yield Backend(store=store, clock=clock, runner=runner, rows=rows, locked_out=locked_out)
         finally:
             runner.run(store.close())
 
 
-BACKENDS: dict[str, Callable[[Path], AbstractContextManager[Backend]]] = {"sqlite": sqlite_backend}
+BACKENDS: dict[str, Callable[[Path], AbstractContextManager[Backend]]] = {
+    "sqlite": sqlite_backend,
+    "owned sqlite": partial(sqlite_backend, owned=True),
+}

@@ -105,6 +105,21 @@ def account_row(account: Account) -> Row:
     )
 
 
+def moved_account_row(account: Account) -> Row:
+    """What changes of an account while its terms and its period stay."""
+    return (
+        account.organization_id,
+        account.remaining,
+        account.consumed,
+        account.overage,
+        account.held,
+        account.pending,
+        account.sequence,
+        account.head,
+        account.advanced_to,
+    )
+
+
 def grant_from(row: Sequence[Any]) -> Grant:
     """A grant; the row begins with its organization."""
     return Grant(

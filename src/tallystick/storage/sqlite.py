@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import apsw
 
 from tallystick.ledger.ports import StoreUnavailable
+from tallystick.storage.balances import Balances
 from tallystick.storage.errors import StoreNotUsable
 from tallystick.storage.migrate import migrate
 from tallystick.storage.owner import prepare_database_file
@@ -84,15 +85,18 @@ def _run(connection: apsw.Connection, name: str) -> None:
 class SqliteStore:
     """A ledger's storage in one file."""
 
-    def __init__(self, database: Database, clock: Callable[[], int], busy_timeout_ms: int) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], int], busy_timeout_ms: int, *, owned: bool
+    ) -> None:
         self._database = database
         self._file = database.path.stat()
         self._workers = [
             ThreadPoolExecutor(1, thread_name_prefix=f"tallystick-{what}")
             for what in ("commit", "read")
         ]
-        self._lane = SqliteLane(database.writer, self._workers[0], clock, busy_timeout_ms)
-        self._reader = SqliteReader(database.reader, self._workers[1])
+        balances = Balances() if owned else None
+        self._lane = SqliteLane(database.writer, self._workers[0], clock, busy_timeout_ms, balances)
+        self._reader = SqliteReader(database.reader, self._workers[1], balances)
         self.reader: Reader = self._reader
         self._discard: Callable[[], object] | None = None
 
@@ -102,16 +106,18 @@ class SqliteStore:
         path: str | os.PathLike[str],
         *,
         clock: Callable[[], int],
+        owned: bool = False,
         busy_timeout_ms: int = 2000,
         vfs: str | None = None,
         synchronous: Synchronous = "FULL",
     ) -> Self:
         """Opens the database at `path`, made or migrated where necessary.
 
-        `clock` gives microseconds since 1970. `:memory:` means a file of its own that vanishes with
-        the store and is never synced. `vfs` and `synchronous` are there for tests of what happens
-        without power. Raises StoreNotUsable where an operator has to do something first, and
-        StoreUnavailable where it may work later.
+        `clock` gives microseconds since 1970. `owned` says that no other process writes the file as
+        long as the store is open (see `owner`), so that balances may be served from memory.
+        `:memory:` means a file of its own that vanishes with the store and is never synced. `vfs`
+        and `synchronous` are there for tests of what happens without power. Raises StoreNotUsable
+        where an operator has to do something first, and StoreUnavailable where it may work later.
         """
         if path == IN_MEMORY:
             return cls._open_temporary(clock, busy_timeout_ms)
@@ -120,7 +126,7 @@ class SqliteStore:
         database = Database(path=file, vfs=vfs, synchronous=synchronous)
         _bring_up_to_date(database, clock(), busy_timeout_ms)
         with translating():
-            return cls(database, clock, busy_timeout_ms)
+            return cls(database, clock, busy_timeout_ms, owned=owned)
 
     @classmethod
     def _open_temporary(cls, clock: Callable[[], int], busy_timeout_ms: int) -> Self:
@@ -130,6 +136,7 @@ class SqliteStore:
         store = cls.open(
             Path(folder, "ledger.db"),
             clock=clock,
+            owned=True,
             busy_timeout_ms=busy_timeout_ms,
             synchronous="OFF",
         )

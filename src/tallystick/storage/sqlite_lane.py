@@ -10,6 +10,9 @@ end by itself, and whoever uses the lane next waits for that and rolls back what
 So the lane is either idle or in one transaction of its present user, whatever became of the last.
 
 The job itself puts things right when COMMIT fails, for the same reason: nobody may be waiting.
+
+What is remembered from one batch to the next is settled here: accounts (`sqlite_accounts`) leave
+with the batch and come back when its COMMIT has returned; balances (`balances`) likewise.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from tallystick.ledger.ports import StoreUnavailable
+from tallystick.ledger.ports import Snapshot, StoreError, StoreUnavailable
+from tallystick.storage.sqlite_accounts import AccountCache, note_loaded
 from tallystick.storage.sqlite_errors import translate_commit, translating
 from tallystick.storage.sqlite_load import SQL, load
 from tallystick.storage.sqlite_write import write
@@ -28,7 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from tallystick.ledger.ports import Changes, Snapshot, Wanted
+    from tallystick.ledger.ports import Changes, Wanted
+    from tallystick.storage.balances import Balances
+    from tallystick.storage.sqlite_accounts import Loaded
 
 
 class SqliteLane:
@@ -40,6 +46,7 @@ class SqliteLane:
         worker: ThreadPoolExecutor,
         clock: Callable[[], int],
         busy_timeout_ms: int,
+        balances: Balances | None,
     ) -> None:
         self._connect = connect
         self._worker = worker
@@ -47,18 +54,23 @@ class SqliteLane:
         self._busy_timeout_ms = busy_timeout_ms
         self._connection: apsw.Connection | None = connect()
         self._job: Future[None] | None = None
-        self._loaded: dict[str, int] = {}
+        self._balances = balances
+        self._accounts = AccountCache()
+        self._data_version: object = None
+        self._snapshot = Snapshot(now=0)
+        self._loaded: dict[str, Loaded] = {}
 
     async def load(self, wanted: Wanted) -> Snapshot:
         await self.abandon()
         connection = await self._begin()
         try:
             with translating():
-                snapshot = load(connection, wanted, self._clock())
+                self._notice_other_writers(connection)
+                snapshot = load(connection, wanted, self._clock(), self._accounts)
         except BaseException:
             self._roll_back()
             raise
-        self._loaded = {name: one.sequence for name, one in snapshot.accounts.items()}
+        self._snapshot, self._loaded = snapshot, note_loaded(snapshot)
         return snapshot
 
     async def append(self, changes: Changes) -> None:
@@ -71,12 +83,23 @@ class SqliteLane:
         except BaseException:
             self._roll_back()
             raise
-        await self._in_worker(self._commit)
+        self._accounts.forget(changes)
+        if self._balances is not None:
+            self._balances.begin(changes.accounts)
+        try:
+            await self._in_worker(self._commit)
+        except StoreError:
+            self._forget_under_way()
+            raise
+        if self._balances is not None:
+            self._balances.committed()
+        self._accounts.take_back(changes, self._snapshot)
 
     async def abandon(self) -> None:
         if self._job is not None:
             await _ended(self._job)
             self._job = None
+            self._forget_under_way()
         self._roll_back()
 
     async def close(self) -> None:
@@ -93,6 +116,19 @@ class SqliteLane:
             except apsw.BusyError:
                 await self._in_worker(self._begin_patiently)
         return self._connection
+
+    def _notice_other_writers(self, connection: apsw.Connection) -> None:
+        """Forgets everything where somebody else wrote the file, or the connection is a new one."""
+        ((version,),) = connection.execute(SQL["data_version"]).fetchall()
+        if version != self._data_version:
+            self._data_version = version
+            self._accounts.clear()
+            if self._balances is not None:
+                self._balances.clear()
+
+    def _forget_under_way(self) -> None:
+        if self._balances is not None:
+            self._balances.given_up()
 
     def _begin_patiently(self) -> None:
         connection = self._connection
@@ -128,6 +164,7 @@ class SqliteLane:
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
+        self._data_version = None
         if connection is not None:
             connection.close(force=True)
 

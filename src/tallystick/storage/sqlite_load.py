@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from tallystick.domain.entries import Entry
     from tallystick.domain.grants import Grant
     from tallystick.ledger.ports import ReplayKey, Wanted
+    from tallystick.storage.sqlite_accounts import AccountCache
 
 SQL: Final = load_statements("sqlite", "lane")
 
 
-def load(connection: apsw.Connection, wanted: Wanted, now: int) -> Snapshot:
+def load(connection: apsw.Connection, wanted: Wanted, now: int, accounts: AccountCache) -> Snapshot:
     """What there is of what is wanted, in the transaction that is open on `connection`."""
     snapshot = Snapshot(now=now)
     organizations = wanted.organizations
@@ -34,7 +35,9 @@ def load(connection: apsw.Connection, wanted: Wanted, now: int) -> Snapshot:
         _load_external_ids(connection, wanted.external_ids, snapshot)
         organizations = organizations.union(snapshot.by_external_id.values())
     if organizations:
-        _load_organizations(connection, organizations, snapshot)
+        missing = accounts.hand_out(organizations, snapshot)
+        if missing:
+            _load_organizations(connection, missing, snapshot)
     for part, read in _PARTS:
         names = getattr(wanted, part)
         if names:
@@ -70,7 +73,7 @@ def _load_external_ids(
 def _load_organizations(
     connection: apsw.Connection, organizations: Collection[str], snapshot: Snapshot
 ) -> None:
-    snapshot.accounts = load_accounts(connection, organizations)
+    snapshot.accounts.update(load_accounts(connection, organizations))
     names = [(name,) for name in organizations]
     for row in _fetch(connection, "load_organization", names):
         snapshot.organizations[row[0]] = rows.organization_from(row)

@@ -5,6 +5,9 @@ here begins a transaction of its own, so each read sees all that was acknowledge
 nothing that could still be lost. A statement is always read to its end: one left half read would
 hold the reader to the past.
 
+A balance that the process itself wrote or read before is served from memory where the process owns
+the file (see `balances`).
+
 What takes microseconds runs in the event loop on one connection. Lists and sums, whose work grows
 with what is stored, run in a thread on another; SQLite lets go of the interpreter meanwhile.
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from tallystick.domain.entries import Sealed
     from tallystick.domain.grants import Grant
     from tallystick.ledger.ports import EntryFilter, Page, PeriodRow
+    from tallystick.storage.balances import Balances
 
 T = TypeVar("T")
 
@@ -68,12 +72,29 @@ _GRANTS: Final = _list("grant", "grants", rows.grant_from)
 class SqliteReader:
     """Reads on two connections of its own; neither can write."""
 
-    def __init__(self, connect: Callable[[], apsw.Connection], worker: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], apsw.Connection],
+        worker: ThreadPoolExecutor,
+        balances: Balances | None,
+    ) -> None:
         self._at_once = connect()
         self._in_thread = connect()
         self._worker = worker
+        self._balances = balances
 
     def balance(self, organization_id: str) -> BalanceRow | None:
+        balances = self._balances
+        if balances is None:
+            return self._stored_balance(organization_id)
+        row = balances.get(organization_id)
+        if row is None:
+            row = self._stored_balance(organization_id)
+            if row is not None:
+                balances.note(organization_id, row)
+        return row
+
+    def _stored_balance(self, organization_id: str) -> BalanceRow | None:
         try:
             found: list[Any] = self._at_once.execute(_BALANCE, (organization_id,)).fetchall()
         except apsw.Error as error:

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from tallystick.domain.account import Account
     from tallystick.domain.grants import Grant
     from tallystick.ledger.ports import Changes
+    from tallystick.storage.sqlite_accounts import Loaded
 
     Run = Callable[[str, Iterable[Sequence[Any]]], None]
 
 
-def write(connection: apsw.Connection, changes: Changes, loaded: Mapping[str, int]) -> None:
+def write(connection: apsw.Connection, changes: Changes, loaded: Mapping[str, Loaded]) -> None:
     """Writes `changes` in the transaction that is open; what others refer to comes first.
 
-    `loaded` says which accounts were loaded in this transaction, and their sequences then. Raises
+    `loaded` says which accounts were loaded in this transaction, and how they were then. Raises
     StatementRejected where a row that must be there is not; otherwise SQLite's own errors.
     """
 
@@ -51,38 +52,53 @@ def write(connection: apsw.Connection, changes: Changes, loaded: Mapping[str, in
 
 
 def _write_accounts(
-    connection: apsw.Connection, run: Run, accounts: list[Account], loaded: Mapping[str, int]
+    connection: apsw.Connection, run: Run, accounts: list[Account], loaded: Mapping[str, Loaded]
 ) -> None:
-    known = [account for account in accounts if account.organization_id in loaded]
-    if len(known) < len(accounts):
-        new = [account for account in accounts if account.organization_id not in loaded]
-        run("add_account", map(rows.account_row, new))
-    _change(connection, "change_account", [rows.account_row(account)[:-1] for account in known])
-    run("set_next_due", [(account.organization_id, account.next_due_at) for account in known])
+    new, moved, changed, due = [], [], [], []
+    for account in accounts:
+        before = loaded.get(account.organization_id)
+        if before is None:
+            new.append(rows.account_row(account))
+            continue
+        if before.has_terms_of(account):
+            moved.append(rows.moved_account_row(account))
+        else:
+            changed.append(rows.account_row(account)[:-1])
+        if account.next_due_at != before.next_due_at:
+            due.append((account.organization_id, account.next_due_at))
+    if new:
+        run("add_account", new)
+    _change(connection, "move_account", moved)
+    _change(connection, "change_account", changed)
+    if due:
+        run("set_next_due", due)
 
 
 def _write_grants(
     connection: apsw.Connection,
     run: Run,
     grants: list[tuple[str, Grant]],
-    loaded: Mapping[str, int],
+    loaded: Mapping[str, Loaded],
 ) -> None:
-    new, known = [], []
+    new, known, statuses = [], [], []
     for owner, grant in grants:
-        if grant.issued > loaded.get(owner, 0):
+        before = loaded.get(owner)
+        if before is None or grant.issued > before.sequence:
             new.append(rows.grant_row(owner, grant))
-        else:
-            known.append((owner, grant))
-    run("add_grant", new)
-    _change(
-        connection,
-        "change_grant",
-        [(owner, one.id, one.amount, one.remaining, one.held) for owner, one in known],
-    )
-    run("set_grant_status", [(owner, one.id, one.status) for owner, one in known])
+            continue
+        known.append((owner, grant.id, grant.amount, grant.remaining, grant.held))
+        if before.grants.get(grant.id) is not grant.status:
+            statuses.append((owner, grant.id, grant.status))
+    if new:
+        run("add_grant", new)
+    _change(connection, "change_grant", known)
+    if statuses:
+        run("set_grant_status", statuses)
 
 
 def _change(connection: apsw.Connection, statement: str, values: Sequence[Sequence[Any]]) -> None:
+    if not values:
+        return
     before = connection.total_changes()
     connection.executemany(SQL[statement], values)
     if connection.total_changes() - before != len(values):

@@ -10,6 +10,10 @@ COMMIT
 -- name: rollback
 ROLLBACK
 
+-- name: data_version
+-- Changes when another connection has committed.
+PRAGMA data_version
+
 -- name: load_account
 SELECT
     organization_id, status, plan, next_plan, period_index, period_start, period_end,
@@ -181,6 +185,18 @@ UPDATE accounts SET
     sequence = ?14,
     head = ?15,
     advanced_to = ?16
+WHERE organization_id = ?1
+
+-- name: move_account
+UPDATE accounts SET
+    remaining = ?2,
+    consumed = ?3,
+    overage = ?4,
+    held = ?5,
+    pending = ?6,
+    sequence = ?7,
+    head = ?8,
+    advanced_to = ?9
 WHERE organization_id = ?1
 
 -- name: set_next_due
