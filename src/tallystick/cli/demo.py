@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from starlette.types import ASGIApp
-
     from tallystick.bootstrap import Embedded
 
 _ORGANIZATION: Final = {"name": "Demo", "external_id": "demo", "allowance": 10_000}
@@ -58,25 +56,24 @@ _METERS: Final = (
 async def make_demo(running: Embedded) -> Callable[[str], str]:
     """Makes the demo where it is not complete; the result introduces it, given the server's URL."""
     key_file = beside(running.database, ".demo-key")
-    async with _client(running.local, {}) as local:
+    async with _client(httpx.ASGITransport(running.local), {}) as local:
         operator = Api(local)
         organization = await operator.call("POST", ORGANIZATIONS, _ORGANIZATION)
         secret = await _key(running, operator, organization["id"], key_file)
-    async with _client(running.public, {"Authorization": f"Bearer {secret}"}) as public:
+    door = httpx.ASGITransport(running.public)
+    async with _client(door, {"Authorization": f"Bearer {secret}"}) as public:
         await _book_month(Api(public), organization["created_at"])
     return lambda url: introduction(url, secret, key_file)
 
 
-def _client(app: ASGIApp, headers: Mapping[str, str]) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://tallystick", headers=headers
-    )
+def _client(door: httpx.ASGITransport, headers: Mapping[str, str]) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=door, base_url="http://tallystick", headers=headers)
 
 
 async def _key(running: Embedded, operator: Api, organization_id: str, file: Path) -> str:
     """The demo's key: the one in the file while it works, else a new one."""
     kept = _read(file)
-    if kept and await _works(running.public, kept):
+    if kept and await _works(httpx.ASGITransport(running.public), kept):
         return kept
     path = f"{ORGANIZATIONS}/{in_path(organization_id)}/keys"
     body = {"name": "Demo", "level": "account", "scopes": _SCOPES}
@@ -92,8 +89,8 @@ def _read(file: Path) -> str:
         return ""
 
 
-async def _works(app: ASGIApp, secret: str) -> bool:
-    async with _client(app, {"Authorization": f"Bearer {secret}"}) as client:
+async def _works(door: httpx.ASGITransport, secret: str) -> bool:
+    async with _client(door, {"Authorization": f"Bearer {secret}"}) as client:
         return (await client.get("/v1/identity")).is_success
 
 
