@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import report
+from bench.clocks import wakeful
 from bench.load import LoadFailed, find_wrk
 from bench.machine import describe_machine, describe_revision, file_system
 from bench.rows import ROWS, Row
@@ -91,8 +92,8 @@ def _scratch(parent: Path, *, any_disk: bool) -> Iterator[Path]:
 
 def _take(rows: Sequence[Row], settings: Settings, folder: Path, *, quick: bool) -> report.Report:
     taken_at = datetime.now(UTC).replace(microsecond=0)
-    machine = describe_machine(folder)
     with ExitStack() as stack:
+        machine = describe_machine(folder, wakeful=stack.enter_context(wakeful()))
         servers = _start_all(stack, rows, settings, folder)
         measured = [_measure(row, servers, settings) for row in rows]
     return report.Report(

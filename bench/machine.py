@@ -25,7 +25,8 @@ _PAGE: Final = bytes(4096)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """`sync_us` is what an appended page and fdatasync take on the disk, half of the times."""
+    """`sync_us` is what an appended page and fdatasync take on the disk, half of the times. On a
+    `wakeful` machine idle cores do not fall asleep."""
 
     processor: str
     cores: int
@@ -38,6 +39,7 @@ class Machine:
     wrk: str
     file_system: str
     sync_us: int
+    wakeful: bool
     load_average: float
 
 
@@ -49,7 +51,7 @@ class Revision:
     is_changed: bool
 
 
-def describe_machine(folder: Path) -> Machine:
+def describe_machine(folder: Path, *, wakeful: bool) -> Machine:
     """The machine, and the disk that `folder` is on."""
     processor = Path("/proc/cpuinfo").read_text()
     return Machine(
@@ -64,6 +66,7 @@ def describe_machine(folder: Path) -> Machine:
         wrk=_wrk_version(),
         file_system=file_system(folder),
         sync_us=_sync_us(folder),
+        wakeful=wakeful,
         load_average=round(os.getloadavg()[0], 2),
     )
 

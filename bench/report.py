@@ -143,6 +143,7 @@ def _machine(report: Report) -> Iterator[str]:
             ("Python", f"{machine.python}; {packages}, SQLite {machine.sqlite}"),
             ("load", f"wrk {machine.wrk} on core {settings.load_core}"),
             ("server", f"on core {settings.server_core}, all threads"),
+            ("idle cores", "kept awake" if machine.wakeful else "fall asleep: see the README"),
             ("load average before", str(machine.load_average)),
             ("commit", revision.commit + (", with changes" if revision.is_changed else "")),
         ],
