@@ -157,21 +157,19 @@ def usage_content(
 
     Defaults count as named; no timestamp differs from any timestamp.
     """
-    digest = hashlib.sha256(
-        b"%d|%d|%d|" % (credits_used, -1 if occurred_at is None else occurred_at, overdraw)
-    )
-    for text in (teamspace_id, meter):
-        _add(digest, text)
-    for name in sorted(dimensions or ()):
-        _add(digest, name)
-        _add(digest, dimensions[name] if dimensions else None)
-    return digest.digest()
+    moment = -1 if occurred_at is None else occurred_at
+    parts = [b"%d|%d|%d|" % (credits_used, moment, overdraw), _part(teamspace_id), _part(meter)]
+    if dimensions:
+        for name in sorted(dimensions):
+            parts += _part(name), _part(dimensions[name])
+    return hashlib.sha256(b"".join(parts)).digest()
 
 
-def _add(digest: hashlib._Hash, text: str | None) -> None:
-    encoded = b"" if text is None else text.encode()
-    digest.update(b"%d:" % (-1 if text is None else len(encoded)))
-    digest.update(encoded)
+def _part(text: str | None) -> bytes:
+    if text is None:
+        return b"-1:"
+    encoded = text.encode()
+    return b"%d:%b" % (len(encoded), encoded)
 
 
 def grant_content(command: CreateGrant) -> bytes:

@@ -14,6 +14,7 @@ import enum
 import hashlib
 import json
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ GENESIS: Final = bytes(32)
 _TAG: Final = b"tallystick/entry/1"
 _ABSENT_INTEGER: Final = -(1 << 63)
 _ABSENT_TEXT: Final = b"\xff\xff\xff\xff"
-_NUMBERS: Final = struct.Struct(">8q")
-_LENGTH: Final = struct.Struct(">I")
+_pack_numbers: Final = struct.Struct(">8q").pack
+_pack_length: Final = struct.Struct(">I").pack
 _canonical: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False
 ).encode
-_PART: Final = struct.Struct(">q")
+_pack_part: Final = struct.Struct(">q").pack
 
 
 class EntryKind(enum.StrEnum):
@@ -95,7 +96,7 @@ def seal(entries: Iterable[Entry], previous_hash: bytes) -> list[Sealed]:
     """Chains `entries`, which follow the entry whose hash is `previous_hash`."""
     sealed = []
     for entry in entries:
-        digest = hashlib.sha256(b"".join((_TAG, previous_hash, encode(entry)))).digest()
+        digest = hashlib.sha256(_TAG + previous_hash + encode(entry)).digest()
         sealed.append(Sealed(entry, previous_hash, digest))
         previous_hash = digest
     return sealed
@@ -103,46 +104,41 @@ def seal(entries: Iterable[Entry], previous_hash: bytes) -> list[Sealed]:
 
 def encode(entry: Entry) -> bytes:
     """The canonical bytes of an entry."""
-    occurred_at = _ABSENT_INTEGER if entry.occurred_at is None else entry.occurred_at
+    # fmt: off
+    (organization_id, sequence, kind, moved, drawn, grant_id, event_id, hold_id, teamspace_id,
+     api_key_id, meter, occurred_at, booked_at, remaining, consumed, overage, held, detail,
+     content) = entry
+    happened_at = _ABSENT_INTEGER if occurred_at is None else occurred_at
     parts = [
-        _NUMBERS.pack(
-            entry.sequence,
-            entry.credits,
-            occurred_at,
-            entry.booked_at,
-            entry.remaining_after,
-            entry.consumed_after,
-            entry.overage_after,
-            entry.held_after,
-        )
+        _pack_numbers(
+            sequence, moved, happened_at, booked_at, remaining, consumed, overage, held
+        ),
+        # `_value_`, since the property `value` and the hash of an enum are functions of Python's.
+        _framed_thrice(organization_id, kind._value_, grant_id),
+        _ABSENT_TEXT if event_id is None else _frame(event_id.encode()),
+        _ABSENT_TEXT if hold_id is None else _frame(hold_id.encode()),
+        _framed_thrice(teamspace_id, api_key_id, meter),
+        _ABSENT_TEXT if detail is None else _frame(detail.encode()),
+        _ABSENT_TEXT if content is None else _frame(content),
+        _pack_length(len(drawn)),
     ]
-    for text in (
-        entry.organization_id,
-        entry.kind,
-        entry.grant_id,
-        entry.event_id,
-        entry.hold_id,
-        entry.teamspace_id,
-        entry.api_key_id,
-        entry.meter,
-        entry.detail,
-    ):
-        _put_text(parts, text)
-    _put_bytes(parts, entry.content)
-    parts.append(_LENGTH.pack(len(entry.drawn)))
-    for grant_id, taken in entry.drawn:
-        _put_text(parts, grant_id)
-        parts.append(_PART.pack(taken))
+    # fmt: on
+    for name, taken in drawn:
+        parts += _framed(name), _pack_part(taken)
     return b"".join(parts)
 
 
-def _put_text(parts: list[bytes], text: str | None) -> None:
-    _put_bytes(parts, None if text is None else text.encode())
+def _frame(value: bytes) -> bytes:
+    return _pack_length(len(value)) + value
 
 
-def _put_bytes(parts: list[bytes], value: bytes | None) -> None:
-    if value is None:
-        parts.append(_ABSENT_TEXT)
-    else:
-        parts.append(_LENGTH.pack(len(value)))
-        parts.append(value)
+# Every entry that is written comes by here, and most of its texts have come before: whose it is,
+# what it draws from, who used what.
+@lru_cache(maxsize=4096)
+def _framed(text: str | None) -> bytes:
+    return _ABSENT_TEXT if text is None else _frame(text.encode())
+
+
+@lru_cache(maxsize=4096)
+def _framed_thrice(first: str | None, second: str | None, third: str | None) -> bytes:
+    return _framed(first) + _framed(second) + _framed(third)
