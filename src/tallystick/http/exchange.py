@@ -71,5 +71,5 @@ class Exchange:
     response_complete: bool = False
     disconnected: bool = False
     keep_alive: bool = True
-    more_body: bool = True
+    more_body: bool = False
     message_event: Deaf = _DEAF

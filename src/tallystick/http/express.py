@@ -117,6 +117,7 @@ class ExpressProtocol(Protocol):
         if exchange is None:
             super().on_headers_complete()
             return
+        exchange.more_body = True
         self.cycle = exchange
         self._express = exchange
         self._has_cycle = True
@@ -176,6 +177,7 @@ class ExpressProtocol(Protocol):
     def _is_usual(self) -> bool:
         return (
             self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
             and (self.cycle is None or self.cycle.response_complete)
             and not self.pipeline
             and len(self.headers) <= MAX_HEADERS
