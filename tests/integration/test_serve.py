@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -239,6 +240,22 @@ def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> No
         assert not tmp_path.joinpath("tallystick.db.sock").exists()
     finally:
         server.close()
+
+
+def test_a_sender_who_never_ends_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        key = server.key(server.organization(allowance=5))
+        place = urlsplit(server.url)
+        with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+            connection.sendall(
+                b"POST /v1/organization/credits/usage HTTP/1.1\r\nhost: a\r\n"
+                b"authorization: Bearer %b\r\ncontent-type: application/x-ndjson\r\n"
+                b"expect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n" % key.encode()
+            )
+            # It has judged the head, and waits for the body.
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 100 ")
+            server.stop()
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 503 ")
 
 
 def test_when_keys_were_used_is_written_before_it_ends(tmp_path: Path) -> None:

@@ -178,3 +178,19 @@ async def test_who_goes_on_sending_after_a_refusal_is_not_heard_for_ever(w: Worl
         assert not line.protocol.transport.is_closing()
         line.pass_seconds(1)
         assert line.protocol.transport.is_closing()
+
+
+@in_world
+async def test_when_the_server_ends_nobody_is_left_without_an_answer(w: World) -> None:
+    acme = await w.organization(allowance=5)
+    head = HEAD % (await w.key(acme))["authorization"].removeprefix("Bearer ").encode()
+    async with connected(w) as line:
+        await line.send(head + BODY[:-1])
+        line.protocol.cut_off()
+        status, body = await line.answer()
+        assert (status, body["error"], body["retryable"]) == (503, "outcome_unknown", True)
+        assert await line.is_closed()
+    async with connected(w) as line:
+        await line.send(head + BODY)
+        line.protocol.cut_off()
+        assert (await line.answer())[0] == 201

@@ -22,6 +22,7 @@ connection a second instead of a timer per request.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from tallystick.http.service import Service
 
+_logger: Final = logging.getLogger("uvicorn.error")
 MAX_HEAD: Final = 32_768
 """Bytes of a request line and its headers."""
 MAX_HEADERS: Final = 100
@@ -219,13 +221,23 @@ class Protocol(HttpToolsProtocol):
         elif not self._has_cycle and self._seconds > FIRST_BYTE_SECONDS:
             self.transport.close()
 
+    def cut_off(self) -> None:
+        """Called by the server when it ends: what has not arrived by now will not be waited for."""
+        if self._in_body and self._refusal is None:
+            self._break_off(
+                ApiError("outcome_unknown", "the server ended before the request had arrived whole")
+            )
+
 
 def _reason(error: httptools.HttpParserError) -> ApiError:
     """What the parser, or a callback on its behalf, has against the request."""
     cause = error.__context__
     if isinstance(cause, Unacceptable):
         return cause.error
-    return _bad(str(error if cause is None else cause))
+    if cause is None or isinstance(cause, httptools.HttpParserError | UnicodeError):
+        return _bad(str(cause or error))
+    _logger.error("a bug while a request was read", exc_info=cause)
+    return ApiError("internal_error", "the request met a bug, which has been logged")
 
 
 def _bad(what: str) -> ApiError:

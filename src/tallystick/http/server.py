@@ -22,7 +22,7 @@ import uvicorn
 
 from tallystick.http.exchange import Lane
 from tallystick.http.express import ExpressProtocol
-from tallystick.http.framing import Protocol
+from tallystick.http.framing import LINGER_SECONDS, Protocol
 from tallystick.http.gate import Gate
 
 if TYPE_CHECKING:
@@ -190,10 +190,28 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_PER_SECOND == 0:
             self._lane.heads.second_passed()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, Protocol):
-                    connection.second_passed()
+            for connection in self._connections():
+                connection.second_passed()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        countdown = asyncio.create_task(self._count_down())
+        await super().shutdown(sockets)
+        countdown.cancel()
+
+    async def _count_down(self) -> None:
+        """Seconds go on passing, and who is still sending towards the end is told that it is over,
+        in time to hear it."""
+        for left in range(GRACE_SECONDS, 0, -1):
+            for connection in self._connections():
+                if left == LINGER_SECONDS + 1:
+                    connection.cut_off()
+                connection.second_passed()
+            await asyncio.sleep(1)
+
+    def _connections(self) -> list[Protocol]:
+        found = self.server_state.connections
+        return [connection for connection in found if isinstance(connection, Protocol)]
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

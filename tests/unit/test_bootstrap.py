@@ -1,0 +1,177 @@
+"""The wiring, as far as it does anything by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from tallystick import bootstrap
+from tallystick.bootstrap import (
+    beside,
+    check_operations,
+    embedded,
+    make_first_operator,
+    tidy,
+    upkeep,
+    write_private,
+)
+from tallystick.config import ConfigError, Settings, resolve
+from tallystick.http.auth import Principal
+from tallystick.ledger.coalesce import Overloaded
+from tallystick.ledger.ports import Page, StoreUnavailable
+from tallystick.storage.errors import AlreadyOwned
+from tests.harness import bearer
+
+
+def settings_for(folder: Path, **environ: str) -> Settings:
+    return resolve({"database": str(folder / "ledger.db")}, environ).settings
+
+
+def in_service(
+    folder: Path, test: Callable[[bootstrap.Embedded], Awaitable[None]], **environ: str
+) -> None:
+    """Runs `test` with the service on a database in `folder`."""
+
+    async def scenario() -> None:
+        async with embedded(settings_for(folder, **environ)) as running:
+            await test(running)
+
+    asyncio.run(scenario())
+
+
+def test_a_database_has_one_owner_at_a_time(tmp_path: Path) -> None:
+    async def test(_: bootstrap.Embedded) -> None:
+        with pytest.raises(AlreadyOwned):
+            async with embedded(settings_for(tmp_path)):
+                pass
+
+    in_service(tmp_path, test)
+    in_service(tmp_path, lambda _: asyncio.sleep(0))
+
+
+def test_ids_sort_by_age() -> None:
+    made = [bootstrap.new_id("org") for _ in range(1_000)]
+    assert made == sorted(set(made))
+
+
+# ── the first operator ──
+
+
+def test_a_first_operator_whose_making_broke_off_is_made_again(tmp_path: Path) -> None:
+    """The file comes first: without it there would be a key that nobody knows."""
+    path = tmp_path / "ledger.db.admin-key"
+
+    async def test(running: bootstrap.Embedded) -> None:
+        service = running.service
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(service.ledger, "submit", unavailable)
+            with pytest.raises(StoreUnavailable):
+                await make_first_operator(service, path)
+        lost = path.read_text()
+        secret = await make_first_operator(service, path) or ""
+        assert path.read_text() == f"{secret}\n" != lost
+        who = service.authenticator.identify(bearer(secret)["authorization"].encode(), None)
+        assert isinstance(who, Principal)
+        assert who.is_operator
+
+    in_service(tmp_path, test)
+
+
+async def unavailable(*_: object) -> object:
+    raise StoreUnavailable("the disk is full")
+
+
+def test_there_is_no_second_first_operator(tmp_path: Path) -> None:
+    async def test(running: bootstrap.Embedded) -> None:
+        path = tmp_path / "key"
+        assert await make_first_operator(running.service, path) is not None
+        kept = path.read_text()
+        assert await make_first_operator(running.service, path) is None
+        assert path.read_text() == kept
+
+    in_service(tmp_path, test)
+
+
+def test_a_private_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write_private(tmp_path / "key", "secret")
+        write_private(tmp_path / "key", "another")
+        with pytest.raises(IsADirectoryError):
+            write_private(tmp_path, "secret")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "key").read_text() == "another\n"
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
+def test_companions_stand_beside_the_database() -> None:
+    assert beside(Path("/var/lib/ledger.db"), ".sock") == Path("/var/lib/ledger.db.sock")
+
+
+# ── upkeep ──
+
+
+def test_when_keys_were_used_is_written_or_kept(tmp_path: Path) -> None:
+    async def test(running: bootstrap.Embedded) -> None:
+        service = running.service
+        secret = await make_first_operator(service, tmp_path / "key") or ""
+        service.authenticator.identify(bearer(secret)["authorization"].encode(), None)
+        used = dict(service.authenticator.last_used)
+        assert len(used) == 1
+        with pytest.MonkeyPatch.context() as broken, capture_logs() as logs:
+            broken.setattr(service.ledger, "submit", unavailable)
+            await tidy(service)
+        assert [line["reason"] for line in logs] == ["the disk is full"]
+        assert service.authenticator.last_used == used
+        await tidy(service)
+        assert service.authenticator.last_used == {}
+        [key] = await service.reads.reader.keys(None, Page(1))
+        assert key.last_used_at == used[None, key.id]
+
+    in_service(tmp_path, test)
+
+
+def test_a_part_of_the_upkeep_that_dies_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: object) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(bootstrap, "keep_sweeping", die)
+
+    async def test(running: bootstrap.Embedded) -> None:
+        with capture_logs() as logs:
+            async with upkeep(running.service):
+                # It begins, and fails at once.
+                await asyncio.sleep(0)
+        assert logs[0]["event"] == "sweeper stopped; restart the server"
+        assert isinstance(logs[0]["exc_info"], LookupError)
+
+    in_service(tmp_path, test)
+
+
+def test_what_hinders_the_sweeper_is_reported(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        bootstrap._report(Overloaded("too much"))
+        bootstrap._report(LookupError("a bug"))
+    assert [line["reason"] for line in logs] == ["too much", "a bug"]
+    assert [bool(line["exc_info"]) for line in logs] == [False, True]
+
+
+# ── limits on operations ──
+
+
+def test_limits_are_for_operations_that_have_one(tmp_path: Path) -> None:
+    good = resolve({}, {"TALLYSTICK_RATE_LIMITS": "get_credits=5,list_organizations=6"})
+    check_operations(good)
+    for name in ("get_credit", "get_health"):
+        with pytest.raises(ConfigError, match=f"TALLYSTICK_RATE_LIMITS: {name} is no operation"):
+            check_operations(resolve({}, {"TALLYSTICK_RATE_LIMITS": f"{name}=5"}))
