@@ -54,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=9, help="undisturbed rounds wanted (9)")
     parser.add_argument("--seconds", type=int, default=2, help="length of a slice (2)")
     parser.add_argument(
+        "--patience",
+        type=int,
+        default=10,
+        metavar="SECONDS",
+        help="how long a round waits for others to be quiet (10)",
+    )
+    parser.add_argument(
         "--results", type=Path, default=_RESULTS, metavar="FOLDER", help="where figures go"
     )
     parser.add_argument(
@@ -72,11 +79,13 @@ def _settings(options: argparse.Namespace) -> Settings:
         rounds=options.rounds,
         most_rounds=3 * options.rounds,
         seconds=options.seconds,
+        patience=options.patience,
+        warm_up=True,
         server_core=cores[0],
         load_core=cores[-1],
     )
     if options.quick:
-        return replace(settings, rounds=1, most_rounds=1, seconds=1, warm_up=False)
+        return replace(settings, rounds=1, most_rounds=1, seconds=1, patience=0, warm_up=False)
     return settings
 
 

@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 _PROC: Final = Path("/proc")
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 _KERNEL_THREAD: Final = 0x0020_0000
+_MOMENT: Final = 0.5
 _WAKE_UP_LATENCY: Final = Path("/dev/cpu_dma_latency")
 
 MOST_OTHERS: Final = 0.04
@@ -123,6 +124,18 @@ def wait_until_idle(pids: Collection[int]) -> None:
         time.sleep(0.02)
         now = sum(map(cpu_ns, pids))
         if now - before < 1_000_000:
+            return
+        before = now
+
+
+def wait_until_quiet(cores: Collection[int], patience: int) -> None:
+    """Returns when nobody has used these cores for a moment, or after `patience` seconds."""
+    until = time.monotonic() + patience
+    before = read()
+    while time.monotonic() < until:
+        time.sleep(_MOMENT)
+        now = read()
+        if disturbance(before, now, cores=cores, ours={os.getpid(): 0}) is None:
             return
         before = now
 

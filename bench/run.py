@@ -24,12 +24,14 @@ from bench.servers import Running
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`rounds` are wanted undisturbed, `most_rounds` are tried; a slice lasts `seconds`."""
+    """`rounds` are wanted undisturbed, `most_rounds` are tried; a slice lasts `seconds`. A round
+    begins when the cores are quiet, or after `patience` seconds."""
 
-    rounds: int = 9
-    most_rounds: int = 27
-    seconds: int = 2
-    warm_up: bool = True
+    rounds: int
+    most_rounds: int
+    seconds: int
+    patience: int
+    warm_up: bool
     server_core: int
     load_core: int
 
@@ -90,6 +92,7 @@ def measure_until_clean(
     rounds: list[Round] = []
     clean = 0
     while clean < settings.rounds and len(rounds) < settings.most_rounds:
+        clocks.wait_until_quiet({settings.server_core, settings.load_core}, settings.patience)
         taken = take()
         rounds.append(taken)
         clean += taken.is_clean

@@ -91,7 +91,15 @@ def a_slice(cpu_us: float = 20, disturbed_by: str | None = None) -> Slice:
 
 CLEAN = Round(subject=a_slice(30), yardstick=a_slice())
 DISTURBED = Round(subject=a_slice(90), yardstick=a_slice(disturbed_by="a neighbour"))
-SETTINGS = Settings(rounds=2, most_rounds=4, server_core=0, load_core=1)
+SETTINGS = Settings(
+    rounds=2,
+    most_rounds=4,
+    seconds=1,
+    patience=0,
+    warm_up=False,
+    server_core=0,
+    load_core=1,
+)
 
 
 def measured(*rounds: Round) -> Measured:
