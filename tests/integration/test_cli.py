@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -285,6 +287,16 @@ def test_lines_are_fit_for_other_tools(tallystick: Commands) -> None:
     shown = r"Tab\there \x1b[31mred\x1b[0m \u202eturned"
     assert line == f"{made['id']}\t{shown}\t\t10000\tactive"
     assert tallystick.json("organizations", "show", made["id"])["name"] == name
+
+
+def test_who_reads_only_the_beginning_is_no_error_to_talk_about(tallystick: Commands) -> None:
+    """As in `tallystick organizations list | head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = tallystick.start("organizations", "list", stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (1, b"")
 
 
 def leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:

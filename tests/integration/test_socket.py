@@ -117,6 +117,8 @@ def test_two_names_of_one_file_are_one_database(server: Server, tmp_path: Path) 
     other.symlink_to(server.database)
     acme = Commands(database=other).json("organizations", "create", "Acme")
     assert server.admin.get(f"/v1/admin/organizations/{acme['id']}").status_code == 200
+    # A lock of its own would have made a second owner.
+    assert not (tmp_path / "other.db.lock").exists()
 
 
 def test_a_command_that_finds_the_database_in_use_says_by_whom(tmp_path: Path) -> None:

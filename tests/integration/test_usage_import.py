@@ -279,6 +279,7 @@ def test_an_import_that_was_interrupted_is_run_again(tmp_path: Path) -> None:
         while httpx.get(server.url + CREDITS, headers=key).json()["consumed"] < 200:
             assert process.poll() is None
         os.kill(process.pid, signal.SIGINT)
+        process.wait(20)
         out, err = process.communicate(timeout=20)
         assert (process.returncode, out) == (130, b"")
         assert b"until then: 200 booked, 0 duplicates, 0 rejected" in err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -30,8 +29,6 @@ from tallystick.storage.errors import StoreNotUsable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_BROKEN_PIPE: Final = 1
 
 
 @click.group(
@@ -62,14 +59,12 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit code of a command line; what went wrong is on standard error."""
+    """The exit code of a command line; what went wrong is on standard error.
+
+    Where nobody reads the output to its end, click exits with 1 and says nothing.
+    """
     try:
         result = tallystick.main(list(arguments), prog_name="tallystick", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has had enough. What is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
         return _fail(_INTERRUPTED, arguments)
     except CommandError as error:
