@@ -164,6 +164,7 @@ class PathEndpoint:
         whole = await body.whole()
         if self._service.monotonic_ms() - since_ms >= TRUSTED_MS:
             await self._check_key(operation, exchange)
+        body.check_type(whole)
         call = Call(
             service=self._service,
             operation=operation,
@@ -282,11 +283,15 @@ class Body:
         length = self._exchange.header(b"content-length")
         if length is not None and int(length) > MAX_BODY:
             raise _too_large()
-        body = b"".join([piece async for piece in self._pieces(MAX_BODY)])
-        if body or not self._operation.request_optional:
+        return b"".join([piece async for piece in self._pieces(MAX_BODY)])
+
+    def check_type(self, whole: bytes) -> None:
+        """Raises 415 where the whole body is of no kind that the operation reads."""
+        if self._operation.request is None or self._is_streamed():
+            return
+        if whole or not self._operation.request_optional:
             header = self._exchange.header
             check_media_type(self._operation, header(b"content-type"), header(b"content-encoding"))
-        return body
 
     def pieces(self) -> AsyncIterator[bytes]:
         """The body piece by piece, however long it is."""
