@@ -44,7 +44,7 @@ from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ports import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Awaitable, Generator, Mapping
     from types import TracebackType
 
     from uvicorn.config import Config
@@ -232,12 +232,14 @@ class ExpressProtocol(Protocol):
         """Answers a request that the parser has read."""
         service = self._lane.service
         if service.monotonic_ms() - exchange.since_ms >= TRUSTED_MS:
-            who = self._identify(exchange.judged)
-            if isinstance(who, Denied):
-                self.write_error(exchange, ApiError("no_authentication", who.reason))
-                return
+            self._follow(exchange, self._still_known(exchange).__await__())
+            return
         principal = exchange.verdict.principal
-        if exchange.head is not None and principal is not None:
+        if (
+            exchange.head is not None
+            and principal is not None
+            and exchange.epoch is service.authenticator.epoch
+        ):
             known = Head(
                 exchange.operation,
                 principal,
@@ -249,29 +251,42 @@ class ExpressProtocol(Protocol):
             self._lane.heads.put(exchange.head, known)
         self._call(exchange)
 
+    async def _still_known(self, exchange: Exchange) -> Answer:
+        """The answer where the body took so long that the key has to be looked at again."""
+        judged = exchange.judged
+        found = self._gate.identify(judged.get(b"authorization"), judged.get(b"datagrid-teamspace"))
+        who = found if isinstance(found, Principal | Denied) else await found
+        if isinstance(who, Denied):
+            raise ApiError("no_authentication", who.reason)
+        answer = self._handle(exchange)
+        return answer if isinstance(answer, Answer) else await answer
+
     def _call(self, exchange: Exchange) -> None:
         """Calls the operation; its answer is written now or when what it waits for is there."""
-        principal = exchange.verdict.principal
-        operation = exchange.operation
-        if principal is None:
-            raise RuntimeError("a request without principal passed the gate")
         with _Answering(self, exchange):
-            if operation.request is not None:
-                header = exchange.judged.get
-                check_media_type(operation, header(b"content-type"), header(b"content-encoding"))
-            call = Call(
-                self._lane.service,
-                operation,
-                principal,
-                exchange.request_id,
-                exchange.headers,
-                body=b"".join(exchange.pieces),
-            )
-            answer = operation.handle(call)
+            answer = self._handle(exchange)
             if isinstance(answer, Answer):
                 self._write(exchange, answer)
             else:
                 self._follow(exchange, answer.__await__())
+
+    def _handle(self, exchange: Exchange) -> Answer | Awaitable[Answer]:
+        principal = exchange.verdict.principal
+        operation = exchange.operation
+        if principal is None:
+            raise RuntimeError("a request without principal passed the gate")
+        if operation.request is not None:
+            header = exchange.judged.get
+            check_media_type(operation, header(b"content-type"), header(b"content-encoding"))
+        call = Call(
+            self._lane.service,
+            operation,
+            principal,
+            exchange.request_id,
+            exchange.headers,
+            body=b"".join(exchange.pieces),
+        )
+        return operation.handle(call)
 
     def _follow(self, exchange: Exchange, steps: Generator[Any, Any, Answer]) -> None:
         """Runs an answer that waits, without a task: each thing that it waits for calls back."""
