@@ -12,6 +12,9 @@ A power cut need not end anything: `cut` notes what is on the disk at this momen
 goes on. So one run gives as many power cuts as are wanted, in the middle of commits and checkpoints
 too, and each is looked at afterwards with the plain file system. The shared-memory file is not
 kept: it does not survive a restart.
+
+Files are written by several threads, and a power cut is one moment for all of them: what is written
+and what is noted of it, and a cut, exclude one another.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import threading
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -109,12 +113,14 @@ class ForgetfulDisk(apsw.VFS):
         self.synced: Folder = {}
         self.now: Folder = {}
         self.acknowledged = 0
+        self.moment = threading.RLock()
         super().__init__(self.name, "")
 
     def cut(self) -> PowerCut:
         # In one go: a file that is in both folders is one file.
-        synced, now = deepcopy((self.synced, self.now))
-        return PowerCut(synced, now, self.acknowledged)
+        with self.moment:
+            synced, now = deepcopy((self.synced, self.now))
+            return PowerCut(synced, now, self.acknowledged)
 
     def sync_folder(self) -> None:
         self.synced = dict(self.now)
@@ -127,10 +133,11 @@ class ForgetfulDisk(apsw.VFS):
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - SQLite's name
         name = Path(filename).name
         self.before("xDelete", name)
-        super().xDelete(filename, syncdir)
-        self.now.pop(name, None)
-        if syncdir:
-            self.sync_folder()
+        with self.moment:
+            super().xDelete(filename, syncdir)
+            self.now.pop(name, None)
+            if syncdir:
+                self.sync_folder()
 
 
 class ForgetfulFile(apsw.VFSFile):
@@ -147,17 +154,20 @@ class ForgetfulFile(apsw.VFSFile):
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
         self._disk.before("xWrite", self._name)
-        super().xWrite(data, offset)
-        self._kept.since.append(Write(offset, bytes(data)))
+        with self._disk.moment:
+            super().xWrite(data, offset)
+            self._kept.since.append(Write(offset, bytes(data)))
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's name
         self._disk.before("xTruncate", self._name)
-        super().xTruncate(newsize)
-        self._kept.since.append(Truncate(newsize))
+        with self._disk.moment:
+            super().xTruncate(newsize)
+            self._kept.since.append(Truncate(newsize))
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
         self._disk.before("xSync", self._name)
-        self._kept.sync(self._path.read_bytes())
-        if self._syncs_folder:
-            self._disk.sync_folder()
-            self._syncs_folder = False
+        with self._disk.moment:
+            self._kept.sync(self._path.read_bytes())
+            if self._syncs_folder:
+                self._disk.sync_folder()
+                self._syncs_folder = False

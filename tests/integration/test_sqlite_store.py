@@ -155,7 +155,7 @@ def test_a_store_whose_file_is_gone_says_so(tmp_path: Path, replacement: bytes |
     asyncio.run(scenario())
 
 
-def test_the_log_is_written_and_moved_in_the_worker_only(
+def test_the_log_is_written_and_moved_in_threads_only(
     tmp_path: Path, disk: ForgetfulDisk
 ) -> None:
     threads: set[tuple[str, str]] = set()
@@ -172,7 +172,8 @@ def test_the_log_is_written_and_moved_in_the_worker_only(
 
     asyncio.run(scenario())
     assert {file for file, _ in threads} == {"ledger.db", "ledger.db-wal"}, "no checkpoint came"
-    assert all(thread.startswith("tallystick-commit") for _, thread in threads)
+    assert all(thread.startswith("tallystick-") for _, thread in threads)
+    assert ("ledger.db", "tallystick-checkpoint_0") in threads
 
 
 def test_the_loop_goes_on_while_a_commit_waits_for_the_disk(

@@ -24,6 +24,7 @@ from tallystick.storage.owner import prepare_database_file
 from tallystick.storage.queries import load_statements
 from tallystick.storage.sqlite_errors import translating
 from tallystick.storage.sqlite_lane import SqliteLane
+from tallystick.storage.sqlite_log import LogMover
 from tallystick.storage.sqlite_reader import SqliteReader
 
 if TYPE_CHECKING:
@@ -95,7 +96,14 @@ class SqliteStore:
             for what in ("commit", "read")
         ]
         balances = Balances() if owned else None
-        self._lane = SqliteLane(database.writer, self._workers[0], clock, busy_timeout_ms, balances)
+        self._lane = SqliteLane(
+            database.writer,
+            self._workers[0],
+            clock,
+            busy_timeout_ms,
+            balances,
+            LogMover(database.writer),
+        )
         self._reader = SqliteReader(database.reader, self._workers[1], balances)
         self.reader: Reader = self._reader
         self._discard: Callable[[], object] | None = None

@@ -2,8 +2,9 @@
 
 Theory of operation. `load` and the writes of `append` run in the event loop: they touch pages in
 memory, a few microseconds each, and handing them to a thread would cost more than they do. What
-waits for the disk runs in the store's one worker thread: COMMIT, which writes the log, syncs it and
-now and then moves it into the database, and BEGIN where another process holds the lock.
+waits for the disk runs in the store's one worker thread: COMMIT, which writes the log and syncs it,
+now and then the end of moving the log into the database (`sqlite_log`), and BEGIN where another
+process holds the lock.
 
 A job in the worker outlives the task that waits for it: a task that is cancelled leaves the job to
 end by itself, and whoever uses the lane next waits for that and rolls back what is then still open.
@@ -18,6 +19,7 @@ with the batch and come back when its COMMIT has returned; balances (`balances`)
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import apsw
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from tallystick.ledger.ports import Changes, Wanted
     from tallystick.storage.balances import Balances
     from tallystick.storage.sqlite_accounts import Loaded
+    from tallystick.storage.sqlite_log import LogMover
 
 
 class SqliteLane:
@@ -47,12 +50,15 @@ class SqliteLane:
         clock: Callable[[], int],
         busy_timeout_ms: int,
         balances: Balances | None,
+        log: LogMover,
     ) -> None:
         self._connect = connect
         self._worker = worker
         self._clock = clock
         self._busy_timeout_ms = busy_timeout_ms
-        self._connection: apsw.Connection | None = connect()
+        self._connection: apsw.Connection | None = None
+        self._log = log
+        self._connection = self._open()
         self._job: Future[None] | None = None
         self._balances = balances
         self._accounts = AccountCache()
@@ -105,12 +111,23 @@ class SqliteLane:
     async def close(self) -> None:
         """Undoes what is open, moves the log into the database and closes it."""
         await self.abandon()
-        await self._in_worker(self._drop_connection)
+        await self._in_worker(self._close)
+
+    def _close(self) -> None:
+        self._log.close()
+        self._drop_connection()
+
+    def _open(self) -> apsw.Connection:
+        connection = self._connect()
+        self._log.watch(connection)
+        return connection
 
     async def _begin(self) -> apsw.Connection:
         with translating():
             if self._connection is None:
-                self._connection = self._connect()
+                self._connection = self._open()
+            if self._log.wants_to_finish():
+                await self._in_worker(partial(self._log.finish, self._connection))
             try:
                 self._connection.execute(SQL["begin"])
             except apsw.BusyError:
