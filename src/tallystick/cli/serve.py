@@ -20,7 +20,7 @@ from tallystick.bootstrap import (
 )
 from tallystick.cli.demo import make_demo
 from tallystick.cli.options import FLAGS, with_settings
-from tallystick.http.handlers.table import OPERATIONS
+from tallystick.http.handlers.table import OPERATIONS, REFERENCE
 from tallystick.http.server import Server, bind_local, bind_public, url_of
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def serve(resolved: Resolved) -> None:
 
 async def _serve(settings: Settings) -> None:
     async with embedded(settings) as running:
+        REFERENCE.prepare()
         with ExitStack() as doors:
             public = bind_public(settings.host, settings.port)
             for door in public:

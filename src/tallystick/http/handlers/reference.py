@@ -1,15 +1,16 @@
 """The reference: the OpenAPI document and the page made of it.
 
-Both are made once, from the table that they are part of. What is sent lies ready, compressed and
-not, so that nobody without a key can make the service work.
+Both are made once, from the table that they are part of. What is sent lies ready when a server
+starts, compressed and not, so that nobody without a key can make the service work.
 """
 
 from __future__ import annotations
 
 import gzip
 import re
+from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tallystick.http.docs_page import content_security_policy, render_page
 from tallystick.http.etags import not_modified, weak_etag
@@ -50,19 +51,38 @@ def _takes_gzip(accept_encoding: bytes | None) -> bool:
 
 
 class Reference:
-    """Describes `operations`, and the two that serve the description."""
+    """Describes `operations`, and the two that serve the description.
+
+    Describing takes a while, and commands that read the table have no use for it: it is done when
+    a server starts (`prepare`), or when somebody asks.
+    """
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self.operations = self._own_operations()
-        self.document = build_document((*operations, *self.operations), version("tallystick"))
-        self._document = Prepared(encode(self.document), _JSON)
-        self._page = Prepared(
+        self._described = (*operations, *self.operations)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return build_document(self._described, version("tallystick"))
+
+    @cached_property
+    def _document(self) -> Prepared:
+        return Prepared(encode(self.document), _JSON)
+
+    @cached_property
+    def _page(self) -> Prepared:
+        return Prepared(
             render_page(self.document),
             _HTML,
             (b"content-security-policy", content_security_policy()),
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"no-referrer"),
         )
+
+    def prepare(self) -> None:
+        """Makes what is served, so that no request has to wait for it."""
+        _ = self._document, self._page
 
     def get_openapi(self, call: Call) -> Answer:
         return self._document.answer(call)
