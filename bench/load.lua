@@ -3,29 +3,43 @@
 --   wrk … -s load.lua URL -- METHOD [BODY]
 --
 -- In head and body, each run of # is the place of a number that goes up by one from place to place and
--- from request to request. It is padded with zeros to the run's length, so that lengths stay the same.
+-- from request to request. It is padded with zeros to the run's length, so that lengths stay the same. In the
+-- body, each run of @ is the place of as many random hexadecimal digits.
 
 local pieces, places, number = {}, {}, 0
 
 local function next_request()
-  for at, width in pairs(places) do
-    number = number + 1
-    pieces[at] = string.format(width, number)
+  for at = 1, #pieces do
+    local place = places[at]
+    if place and place.is_random then
+      pieces[at] = string.format(place.width, math.random(0, place.most))
+    elseif place then
+      number = number + 1
+      pieces[at] = string.format(place.width, number)
+    end
   end
   return table.concat(pieces)
+end
+
+local function place_of(run)
+  if run:sub(1, 1) == "@" then
+    return { is_random = true, width = "%0" .. #run .. "x", most = 16 ^ #run - 1 }
+  end
+  return { width = "%0" .. #run .. "d" }
 end
 
 function init(args)
   wrk.method = args[1]
   wrk.body = args[2]
   local text, from = wrk.format(), 1
-  if not text:find("#", 1, true) then
+  if not text:find("[#@]") then
     return -- wrk sends it as it stands, and does not ask again
   end
-  for start, run in text:gmatch("()(#+)") do
+  math.randomseed(tonumber(args[3] or 0))
+  for start, run in text:gmatch("()([#@]+)") do
     pieces[#pieces + 1] = text:sub(from, start - 1)
     pieces[#pieces + 1] = run
-    places[#pieces] = "%0" .. #run .. "d"
+    places[#pieces] = place_of(run)
     from = start + #run
   end
   pieces[#pieces + 1] = text:sub(from)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from bench.clocks import on_core
 _SCRIPT: Final = Path(__file__).with_name("load.lua")
 _REPORT: Final = "load: "
 _PLACE: Final = 12 * "#"
+_CHANCE: Final = "@@@@@@@@-@@@@-4@@@-8@@@-"
 
 
 class LoadFailed(Exception):
@@ -27,8 +29,9 @@ class LoadFailed(Exception):
 class Request:
     """What is sent over and over. `event` is a usage event, of which a POST carries `events`.
 
-    In an event, `ID` stands for an id of 36 characters; they are unique and ordered in time. With
-    `varies` no head is like another: each has a header of its own.
+    In an event, `ID` stands for an id of 36 characters; they are unique, and ordered in time like
+    UUIDv7s or random like UUIDv4s. With `varies` no head is like another: each has a header of its
+    own.
     """
 
     path: str
@@ -36,6 +39,7 @@ class Request:
     event: str = ""
     events: int = 0
     is_batch: bool = False
+    ids_are_random: bool = False
 
     @property
     def method(self) -> str:
@@ -43,7 +47,7 @@ class Request:
 
     def body(self, ids: str) -> str:
         """With a place where load.lua counts."""
-        event = self.event.replace("ID", ids + _PLACE)
+        event = self.event.replace("ID", (_CHANCE if self.ids_are_random else ids) + _PLACE)
         return f'{{"events":[{",".join([event] * self.events)}]}}' if self.is_batch else event
 
 
@@ -91,11 +95,22 @@ def drive(
         command += ["-H", f"{name}: {value}"]
     command += [url + request.path, "--", request.method]
     if request.events:
-        command.append(request.body(new_ids()))
+        command += [request.body(new_ids()), str(time.time_ns() // 1000)]
     before = _children_cpu_ns()
     with on_core(core):
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
     return _counts(ended.stdout + ended.stderr, _children_cpu_ns() - before)
+
+
+def order(port: int, *, seconds: int) -> Counts:
+    """What a server that works by itself has done after a while; see `peers.alone`."""
+    with (
+        socket.create_connection(("127.0.0.1", port)) as connection,
+        connection.makefile("rw") as lines,
+    ):
+        lines.write(f"{seconds}\n")
+        lines.flush()
+        return _counts(_REPORT + lines.readline(), 0)
 
 
 def _children_cpu_ns() -> int:

@@ -78,6 +78,7 @@ def _row_json(measured: Measured) -> dict[str, Any]:
         "events_per_request": row.request.events,
         "subject": {"server": row.subject, **_figures(measured, lambda taken: taken.subject)},
         "yardstick": {"server": row.yardstick, **_figures(measured, lambda taken: taken.yardstick)},
+        "target": None if row.target is None else asdict(row.target),
         "ratios": {name: asdict(_ratio(measured, name)) for name in _FIGURES[:2]},
         "disturbed": not measured.is_clean,
         "kept": len(measured.kept),
@@ -111,6 +112,8 @@ def to_markdown(report: Report) -> Iterator[str]:
         yield ""
     yield from _machine(report)
     yield ""
+    yield from promises(report)
+    yield ""
     yield "## CPU time of the server, and throughput"
     yield ""
     yield (
@@ -127,6 +130,29 @@ def to_markdown(report: Report) -> Iterator[str]:
     yield ""
     yield from _yardsticks(report.measured)
     yield from _notes(report.measured)
+
+
+def promises(report: Report) -> Iterator[str]:
+    """The rows of which something is promised."""
+    yield "## What is promised, and what was measured"
+    yield ""
+    head = ("path", "connections", "yardstick", "promised", "measured", "verdict")
+    yield from _table(
+        head, [_promise(each, report) for each in report.measured if each.row.target is not None]
+    )
+
+
+def _promise(measured: Measured, report: Report) -> tuple[str, ...]:
+    row, target = measured.row, measured.row.target
+    assert target is not None
+    found = _ratio(measured, target.figure)
+    verdict = "met" if target.is_met(found.median) else "**missed**"
+    if not measured.is_clean:
+        verdict += ", disturbed"
+    return (
+        *(row.title, str(row.connections), row.yardstick, str(target), f"{_cell(found, 2)} ×"),
+        "not measured: a quick run" if report.is_quick else verdict,
+    )
 
 
 def _machine(report: Report) -> Iterator[str]:
@@ -161,6 +187,9 @@ def _cpu_line(measured: Measured) -> tuple[str, ...]:
     cells = [row.title, str(row.connections)]
     for name, digits in (("cpu_us_per_request", 1), ("requests_per_second", 0)):
         cells.append(_cell(_over(measured, lambda taken: taken.subject, name), digits))
+        if name == "cpu_us_per_request" and SERVERS[row.yardstick].works_alone:
+            cells += ["", ""]  # its CPU time contains what is not timed
+            continue
         cells.append(_cell(_over(measured, lambda taken: taken.yardstick, name), digits))
         cells.append(_cell(_ratio(measured, name), 2))
     return (*cells, *_event_cells(measured), f"{len(measured.kept)} of {len(measured.rounds)}")

@@ -6,20 +6,49 @@ The yardstick of a row gets the very same bytes as its subject, head and body.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from bench.load import Request
+
+Figure = Literal["cpu_us_per_request", "requests_per_second"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What is promised of a ratio to the yardstick: a cost is at most so much, a rate at least."""
+
+    figure: Figure
+    bound: float
+
+    def is_met(self, ratio: float) -> bool:
+        return ratio <= self.bound if self.figure == "cpu_us_per_request" else ratio >= self.bound
+
+    def __str__(self) -> str:
+        if self.figure == "cpu_us_per_request":
+            return f"at most {self.bound:g} × the CPU time"
+        return f"at least {self.bound:g} × the rate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """`subject` and `yardstick` are names in `servers.SERVERS`."""
+    """`subject` and `yardstick` are names in `servers.SERVERS`; without a target, nothing is
+    promised. What takes large ledgers or other people's software is no part of a quick run."""
 
     title: str
     request: Request
     connections: int
     subject: str = "tallystick"
     yardstick: str
+    target: Target | None = None
+    takes_much: bool = False
+
+
+def _cpu(bound: float) -> Target:
+    return Target(figure="cpu_us_per_request", bound=bound)
+
+
+def _rate(bound: float) -> Target:
+    return Target(figure="requests_per_second", bound=bound)
 
 
 _EVENT: Final = '{"id":"ID","credits":1,"meter":"llm.tokens"}'
@@ -34,16 +63,50 @@ GET_CREDITS_COMMON: Final = Request(path=_CREDITS + _COMMON)
 BOOK_ONE: Final = Request(path=_USAGE, event=_EVENT, events=1)
 BOOK_ONE_COMMON: Final = Request(path=_USAGE + _COMMON, event=_EVENT, events=1)
 BOOK_100: Final = Request(path=_USAGE, event=_EVENT, events=100, is_batch=True)
-
-ROWS: Final = tuple(
-    Row(title=title, request=request, connections=connections, yardstick=yardstick)
-    for title, request, yardstick, crowds in (
-        ("GET credits", GET_CREDITS, "hello", (1, 64)),
-        ("GET credits, every head different", GET_CREDITS_VARIED, "hello", (64,)),
-        ("GET credits, common lane", GET_CREDITS_COMMON, "hello", (64,)),
-        ("POST usage, one event", BOOK_ONE, "hello, body read", (1, 64)),
-        ("POST usage, one event, common lane", BOOK_ONE_COMMON, "hello, body read", (64,)),
-        ("POST usage, batch of 100", BOOK_100, "hello, body read", (1, 64)),
-    )
-    for connections in crowds
+BOOK_100_RANDOM: Final = Request(
+    path=_USAGE, event=_EVENT, events=100, is_batch=True, ids_are_random=True
 )
+
+_BESIDE_HELLO: Final = tuple(
+    Row(title=title, request=request, connections=connections, yardstick=yardstick, target=target)
+    for title, request, yardstick, crowds in (
+        ("GET credits", GET_CREDITS, "hello", {1: None, 64: _cpu(0.5)}),
+        ("GET credits, every head different", GET_CREDITS_VARIED, "hello", {64: _cpu(0.8)}),
+        ("GET credits, common lane", GET_CREDITS_COMMON, "hello", {64: None}),
+        ("POST usage, one event", BOOK_ONE, "hello, body read", {1: None, 64: _cpu(2)}),
+        ("POST usage, one event, common lane", BOOK_ONE_COMMON, "hello, body read", {64: None}),
+        ("POST usage, batch of 100", BOOK_100, "hello, body read", {1: None, 64: None}),
+    )
+    for connections, target in crowds.items()
+)
+
+_BESIDE_THE_FILE: Final = (
+    Row(
+        title="POST usage, one event, beside one transaction an event",
+        request=BOOK_ONE,
+        connections=64,
+        yardstick="one transaction an event",
+        target=_rate(10),
+        takes_much=True,
+    ),
+    Row(
+        title="POST usage, batch of 100, beside bare executemany",
+        request=BOOK_100,
+        connections=64,
+        subject="tallystick, a million entries",
+        yardstick="bare executemany",
+        target=_rate(0.4),
+        takes_much=True,
+    ),
+    Row(
+        title="POST usage, batch of 100, random ids, beside bare executemany",
+        request=BOOK_100_RANDOM,
+        connections=64,
+        subject="tallystick, a million entries, random ids",
+        yardstick="bare executemany, random ids",
+        target=_rate(0.6),
+        takes_much=True,
+    ),
+)
+
+ROWS: Final = (*_BESIDE_HELLO, *_BESIDE_THE_FILE)

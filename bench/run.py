@@ -112,14 +112,7 @@ def _slice(row: Row, running: Running, headers: Mapping[str, str], settings: Set
     booked_before = _booked(row, running)
     clocks.wait_until_idle(running.pids)
     before, cpu_before = clocks.read(), running.cpu_ns()
-    counts = load.drive(
-        running.url,
-        row.request,
-        connections=row.connections,
-        seconds=settings.seconds,
-        headers=headers,
-        core=settings.load_core,
-    )
+    counts = _load(row, running, headers, settings)
     clocks.wait_until_idle(running.pids)
     cpu_ns, after = running.cpu_ns() - cpu_before, clocks.read()
     handled: float = counts.answers
@@ -138,6 +131,19 @@ def _slice(row: Row, running: Running, headers: Mapping[str, str], settings: Set
             cores={settings.server_core, settings.load_core},
             ours=_ours(running, cpu_ns, counts.cpu_ns),
         ),
+    )
+
+
+def _load(row: Row, running: Running, headers: Mapping[str, str], settings: Settings) -> Counts:
+    if running.server.works_alone:
+        return load.order(running.port, seconds=settings.seconds)
+    return load.drive(
+        running.url,
+        row.request,
+        connections=row.connections,
+        seconds=settings.seconds,
+        headers=headers,
+        core=settings.load_core,
     )
 
 

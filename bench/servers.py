@@ -19,32 +19,42 @@ from typing import Final
 
 from bench import clocks
 from bench.load import LoadFailed
+from bench.storage import Case, fill
 from bench.tenant import ADMIN_KEY, Tenant
 
-_START_SECONDS: Final = 30
+_START_SECONDS: Final = 60
 _END_SECONDS: Final = 15
+_DATABASE: Final = "tallystick.db"
+_MILLION: Final = 1_000_000
 _BIN: Final = Path(sys.executable).parent
 _PROJECT: Final = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """`command` gives the arguments for a port and a folder. `tenant` makes who asks, if the server
-    wants to know."""
+    """`command` gives the arguments for a port and a folder. `prepare` puts into the folder what
+    must be there before. `tenant` makes who asks, if the server wants to know. One that
+    `works_alone` gets no requests: see `peers.alone`."""
 
     name: str
     about: str
     command: Callable[[int, Path], Sequence[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[Path], None] | None = None
     tenant: Callable[[str], Tenant] | None = None
+    works_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
     server: Server
-    url: str
+    port: int
     pids: Sequence[int]
     tenant: Tenant | None
+
+    @property
+    def url(self) -> str:
+        return _url(self.port)
 
     def cpu_ns(self) -> int:
         return sum(map(clocks.cpu_ns, self.pids))
@@ -53,7 +63,29 @@ class Running:
 def _tallystick(port: int, folder: Path) -> list[str]:
     return [
         *(str(_BIN / "tallystick"), "serve", "--host", "127.0.0.1", "--port", str(port)),
-        *("--database", str(folder / "tallystick.db"), "--rate-limit", "1000000"),
+        *("--database", str(folder / _DATABASE), "--rate-limit", "1000000"),
+    ]
+
+
+def _filled(case: Case) -> Callable[[Path], None]:
+    return lambda folder: fill(folder / _DATABASE, case)
+
+
+def _service(name: str, about: str, *, prepare: Callable[[Path], None] | None = None) -> Server:
+    return Server(
+        name=name,
+        about=about,
+        command=_tallystick,
+        environment={"TALLYSTICK_ADMIN_KEY": ADMIN_KEY},
+        prepare=prepare,
+        tenant=Tenant,
+    )
+
+
+def _alone(module: str, *arguments: str) -> Callable[[int, Path], list[str]]:
+    return lambda port, folder: [
+        *(sys.executable, "-m", f"bench.peers.{module}", str(port), str(folder)),
+        *arguments,
     ]
 
 
@@ -70,12 +102,16 @@ def _uvicorn(app: str) -> Callable[[int, Path], list[str]]:
 SERVERS: Final = {
     server.name: server
     for server in (
-        Server(
-            name="tallystick",
-            about="`tallystick serve` on an SQLite file",
-            command=_tallystick,
-            environment={"TALLYSTICK_ADMIN_KEY": ADMIN_KEY},
-            tenant=Tenant,
+        _service("tallystick", "`tallystick serve` on a new SQLite file"),
+        _service(
+            "tallystick, a million entries",
+            "the same on a ledger of 10⁶ entries",
+            prepare=_filled(Case(events=100, entries=_MILLION)),
+        ),
+        _service(
+            "tallystick, a million entries, random ids",
+            "the same on a ledger of 10⁶ entries with random ids",
+            prepare=_filled(Case(events=100, entries=_MILLION, ids="random")),
         ),
         Server(
             name="hello",
@@ -87,6 +123,26 @@ SERVERS: Final = {
             about="hello-world ASGI app on uvicorn, which reads the body",
             command=_uvicorn("bench.peers.hello:read_body"),
         ),
+        Server(
+            name="one transaction an event",
+            about="loop that books events by SQL in the same schema, one transaction each, in its "
+            "own process and without HTTP",
+            command=_alone("one_transaction"),
+            works_alone=True,
+        ),
+        Server(
+            name="bare executemany",
+            about="loop that inserts the rows of 100 events a transaction by `executemany` into a "
+            "ledger of 10⁶ entries, of which only the inserting is timed",
+            command=_alone("bare", "ordered", str(_MILLION)),
+            works_alone=True,
+        ),
+        Server(
+            name="bare executemany, random ids",
+            about="loop of the same kind with random ids",
+            command=_alone("bare", "random", str(_MILLION)),
+            works_alone=True,
+        ),
     )
 }
 
@@ -95,6 +151,8 @@ SERVERS: Final = {
 def running(server: Server, *, core: int, folder: Path) -> Iterator[Running]:
     """The server, ready, while the block lasts; raises LoadFailed where it does not start."""
     folder.mkdir()
+    if server.prepare is not None:
+        server.prepare(folder)
     port = _free_port()
     # Nothing else of the environment: no setting slips in.
     environment = {"PATH": os.environ["PATH"], **server.environment}
@@ -109,16 +167,19 @@ def running(server: Server, *, core: int, folder: Path) -> Iterator[Running]:
         )
     try:
         _wait_until_open(process, port, folder / "output.txt")
-        url = f"http://127.0.0.1:{port}"
-        tenant = server.tenant(url) if server.tenant is not None else None
+        tenant = server.tenant(_url(port)) if server.tenant is not None else None
         pids = clocks.family(process.pid)
         try:
-            yield Running(server=server, url=url, pids=pids, tenant=tenant)
+            yield Running(server=server, port=port, pids=pids, tenant=tenant)
         finally:
             if tenant is not None:
                 tenant.close()
     finally:
         _end(process)
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
 
 
 def _free_port() -> int:

@@ -8,8 +8,9 @@ import pytest
 
 from bench.clocks import Core, Process, Reading, disturbance
 from bench.load import Counts, LoadFailed, Request
+from bench.peers.alone import work
 from bench.report import Figure, figure
-from bench.rows import ROWS
+from bench.rows import ROWS, Target
 from bench.run import Measured, Round, Settings, Slice, handled_requests, measure_until_clean
 from bench.servers import SERVERS
 
@@ -154,3 +155,18 @@ def test_bodies_leave_room_for_ids() -> None:
 
 def test_every_row_names_servers_that_there_are() -> None:
     assert {name for row in ROWS for name in (row.subject, row.yardstick)} <= set(SERVERS)
+
+
+def test_a_cost_has_an_upper_bound_and_a_rate_a_lower_one() -> None:
+    cost = Target(figure="cpu_us_per_request", bound=0.5)
+    rate = Target(figure="requests_per_second", bound=10)
+    assert [cost.is_met(ratio) for ratio in (0.4, 0.5, 0.6)] == [True, True, False]
+    assert [rate.is_met(ratio) for ratio in (9, 10, 11)] == [False, True, True]
+
+
+def test_who_works_alone_is_timed_by_what_it_says() -> None:
+    """Steps of a fifth of a second each, whatever the clock on the wall says."""
+    told = work(iter([200_000_000] * 5).__next__, seconds=1)
+    assert told["answers"] == 5
+    assert told["microseconds"] == 1_000_000
+    assert told["p50_us"] == 200_000

@@ -1,0 +1,109 @@
+"""One transaction for each usage event: `python -m bench.peers.one_transaction PORT FOLDER`.
+
+What a careful person writes first: look whether the id was seen, read the account, decide, write
+the rows, commit. The driver, the schema, the rows (entry, id, roll-up, account, grant) and the
+durability are those of the service, and so is a hash chained to the one before; there is no HTTP,
+no key, no limit and no other client. Its statements are prepared once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from bench.peers import alone
+from bench.storage import Case, IdSource, clock, fill, names
+
+_CREDITS: Final = 1_000_000
+_TEAMSPACE: Final = "ts_01jdzzzzzzzzzzzzzzzzzz0000"
+_KEY: Final = "key_01jdzzzzzzzzzzzzzzzzzz0000"
+_METER: Final = "llm.tokens"
+_QUARTER_HOUR_US: Final = 900_000_000
+
+
+class OneTransaction:
+    def __init__(self, path: Path) -> None:
+        self._connection = apsw.Connection(str(path))
+        self._connection.pragma("synchronous", "FULL")
+        self._connection.pragma("cache_size", -65536)
+        self._organization_id = names(1)[0]
+        self._ids = IdSource("ordered", 3)
+
+    def step(self) -> int:
+        [event_id] = self._ids.take(1)
+        start = time.perf_counter_ns()
+        with self._connection:  # a transaction
+            self._book(event_id)
+        return time.perf_counter_ns() - start
+
+    def _book(self, event_id: str) -> None:
+        connection, organization_id = self._connection, self._organization_id
+        seen = connection.execute(
+            "SELECT 1 FROM usage_events WHERE event_id = ? AND organization_id = ?",
+            (event_id, organization_id),
+        ).fetchone()
+        [account] = connection.execute(
+            "SELECT remaining, consumed, sequence, head, allowance_grant_id FROM accounts"
+            " WHERE organization_id = ?",
+            (organization_id,),
+        )
+        remaining, consumed, sequence, head, grant_id = account
+        if seen or remaining < _CREDITS:
+            raise RuntimeError("neither happens here")
+        sequence, remaining, consumed = sequence + 1, remaining - _CREDITS, consumed + _CREDITS
+        now = clock()
+        drawn = json.dumps([[grant_id, _CREDITS]])
+        facts = (organization_id, sequence, "usage.booked", _CREDITS, drawn, event_id, now)
+        digest = hashlib.sha256(head + json.dumps(facts).encode()).digest()
+        content = hashlib.sha256(event_id.encode()).digest()
+        connection.execute(
+            "INSERT INTO entries (organization_id, sequence, kind, credits, drawn, event_id,"
+            " teamspace_id, api_key_id, meter, booked_at, remaining_after, consumed_after,"
+            " overage_after, held_after, content, hash)"
+            " VALUES (?, ?, 'usage.booked', ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?)",
+            (
+                *(organization_id, sequence, _CREDITS, drawn, event_id, _TEAMSPACE, _KEY, _METER),
+                *(now, remaining, consumed, content, digest),
+            ),
+        )
+        connection.execute(
+            "INSERT INTO usage_events (organization_id, event_id, sequence, overdraw)"
+            " VALUES (?, ?, ?, 0)",
+            (organization_id, event_id, sequence),
+        )
+        connection.execute(
+            "INSERT INTO usage_rollups (organization_id, bucket, teamspace_id, meter, api_key_id,"
+            " credits, events) VALUES (?, ?, ?, ?, ?, ?, 1)"
+            " ON CONFLICT DO UPDATE SET credits = credits + excluded.credits, events = events + 1",
+            (
+                *(organization_id, now // _QUARTER_HOUR_US * _QUARTER_HOUR_US),
+                *(_TEAMSPACE, _METER, _KEY, _CREDITS),
+            ),
+        )
+        connection.execute(
+            "UPDATE accounts SET remaining = ?, consumed = ?, sequence = ?, head = ?,"
+            " advanced_to = ? WHERE organization_id = ?",
+            (remaining, consumed, sequence, digest, now, organization_id),
+        )
+        connection.execute(
+            "UPDATE grants SET remaining = remaining - ? WHERE organization_id = ?"
+            " AND grant_id = ?",
+            (_CREDITS, organization_id, grant_id),
+        )
+
+
+def main() -> None:
+    port, folder = int(sys.argv[1]), Path(sys.argv[2])
+    path = folder / "one-transaction.db"
+    fill(path, Case(events=1))
+    alone.serve(port, OneTransaction(path).step)
+
+
+if __name__ == "__main__":
+    main()
