@@ -41,6 +41,9 @@ _logger: Final = logging.getLogger("uvicorn.error")
 MAX_HEAD: Final = 32_768
 """Bytes of a request line and its headers."""
 MAX_HEADERS: Final = 100
+MAX_LENGTH_DIGITS: Final = 20
+"""Digits of a body's length. The parser bounds the number and not the zeros before it, of which
+Python refuses to read a few thousand."""
 HEAD_SECONDS: Final = 10
 """From a head's first byte to its last."""
 BODY_SECONDS: Final = 30
@@ -116,8 +119,11 @@ class Protocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         # A chunked body may be followed by trailers. They come too late to mean anything: the
         # request has been judged by its headers.
-        if self._in_head:
-            super().on_header(name, value)
+        if not self._in_head:
+            return
+        if len(value) > MAX_LENGTH_DIGITS and name.lower() == b"content-length":
+            raise Unacceptable(_bad("Content-Length has too many digits"))
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if self.parser.get_http_version() not in _VERSIONS:
