@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tallystick.http.service import Service
     from tallystick.limits.policy import Decision
 
+_RETRY_AFTER: Final = b"retry-after"
 _NO_STORE: Final = (b"cache-control", b"private, no-store")
 _NO_CACHE: Final = (b"cache-control", b"private, no-cache")
 TRUSTED_MS: Final = 1000
@@ -85,14 +86,19 @@ class Gate:
         """The response's headers."""
         service = self._service
         now_ms = service.epoch_ms()
+        window = (
+            uncounted(service.limits.default, now_ms)
+            if decision is None
+            else headers(decision, now_ms)
+        )
+        own = answer.headers
+        if own and _RETRY_AFTER in dict(window):
+            # Who comes back before there is a slot is refused: the window's wait is the one to say.
+            own = tuple(field for field in own if field[0] != _RETRY_AFTER)
         return [
             *_about_body(answer),
-            *self.common_headers(answer.headers, request_id),
-            *(
-                uncounted(service.limits.default, now_ms)
-                if decision is None
-                else headers(decision, now_ms)
-            ),
+            *self.common_headers(own, request_id),
+            *window,
         ]
 
     def head(self, answer: Answer, decision: Decision | None, request_id: str) -> bytes:
