@@ -220,7 +220,10 @@ class ExpressProtocol(Protocol):
             known.epoch,
             pieces=[body],
         )
-        self._seconds = 0
+        if self.timeout_keep_alive_task is not None:
+            # Of the common lane, whose clock must not end a connection that is in use.
+            self._unset_keepalive_if_required()
+        self._seconds = self._pending = 0
         self._has_cycle = True
         self.cycle = exchange
         if exchange.verdict.error is not None:
@@ -299,8 +302,6 @@ class ExpressProtocol(Protocol):
             if awaited is None:
                 self.loop.call_soon(self._follow, exchange, steps)
                 return
-            # What a task would do: the future was handed over to be waited for.
-            awaited._asyncio_future_blocking = False
             awaited.add_done_callback(lambda _: self._follow(exchange, steps))
 
     def write_error(self, exchange: Exchange, error: ApiError) -> None:
@@ -335,13 +336,11 @@ class ExpressProtocol(Protocol):
 
     def second_passed(self) -> None:
         super().second_passed()
-        if (
-            self._seconds > KEEP_ALIVE_SECONDS
-            and self._has_cycle
-            and self.cycle.response_complete
-            and not self._in_head
-            and not self._in_body
-        ):
+        if self._refusal is not None or self._in_head or self._in_body or not self._has_cycle:
+            return
+        if not self.cycle.response_complete:
+            self._seconds = 0
+        elif self._seconds > KEEP_ALIVE_SECONDS:
             self.transport.close()
 
 
