@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import termios
 from array import array
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -257,6 +258,15 @@ def test_a_line_that_is_too_long_is_rejected(tallystick: Commands, tmp_path: Pat
 
 
 # ── interruptions ──
+
+
+def test_a_table_may_be_left_before_its_end() -> None:
+    file = io.BytesIO(b"id,credits\ne1,1\ne2,1\n")
+    lines = read_lines(file, "csv")
+    assert isinstance(lines, Generator)
+    next(lines)
+    file.close()
+    lines.close()
 
 
 def test_an_import_that_was_interrupted_is_run_again(tmp_path: Path) -> None:

@@ -94,8 +94,9 @@ def _csv_lines(file: BinaryIO) -> Iterator[Line]:
             todo="Mend it and import the file again: nothing is booked twice.",
         ) from None
     finally:
-        # The file belongs to whoever opened it.
-        text.detach()
+        # The file belongs to whoever opened it, and may have closed it when an import broke off.
+        if not text.closed:
+            text.detach()
 
 
 def _bounded(text: io.TextIOWrapper) -> Iterator[str]:
