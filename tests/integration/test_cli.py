@@ -31,7 +31,9 @@ CREDITS = "/v1/organization/credits"
 @pytest.fixture
 def tallystick(tmp_path: Path) -> Commands:
     """Commands on a new database, without a server."""
-    return Commands(database=tmp_path / "tallystick.db")
+    database = tmp_path / "tallystick.db"
+    database.touch(0o600)
+    return Commands(database=database)
 
 
 # ── organizations, grants, balances ──
@@ -240,6 +242,21 @@ def test_a_failure_says_what_what_not_and_what_next(
     assert what in happened
     assert unchanged == "  Nothing was changed."
     assert todo.startswith("  ")
+
+
+@pytest.mark.parametrize("group", [[], ["keys"]], ids=["tallystick", "keys"])
+def test_a_group_without_a_command_shows_its_help(tallystick: Commands, group: list[str]) -> None:
+    shown = tallystick(*group)
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err.splitlines() == tallystick(*group, "--help").out.splitlines()
+
+
+def test_who_mistypes_a_database_does_not_make_one(tmp_path: Path) -> None:
+    tallystick = Commands(database=tmp_path / "tallystik.db")
+    failed = tallystick("balance", "acme")
+    assert (failed.code, failed.out) == (4, "")
+    assert failed.err.startswith(f"error: there is no database {tallystick.database}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_is_json_for_programs(tallystick: Commands) -> None:

@@ -69,6 +69,12 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(_INTERRUPTED, arguments)
     except CommandError as error:
         return _fail(error, arguments)
+    except click.UsageError as error:
+        if error.ctx is not None and error.message == error.ctx.get_help():
+            # A group without a command. That is what click calls the error: the help.
+            click.echo(error.message, err=True)
+            return MISUSED
+        return _fail(_misused(error), arguments)
     except click.ClickException as error:
         return _fail(_misused(error), arguments)
     except ConfigError as error:

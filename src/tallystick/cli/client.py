@@ -162,8 +162,16 @@ def _lost(error: httpx.TransportError) -> CommandError:
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Api]:
-    """The service on the database: of the server that runs there, or in this process."""
+async def connect(settings: Settings, *, may_found: bool) -> AsyncIterator[Api]:
+    """The service on the database: of the server that runs there, or in this process.
+
+    Who mistypes a name is not to find an empty ledger there: only where `may_found` a new one is
+    made.
+    """
+    database = database_file(settings)
+    # A lock without a database is a server that is starting.
+    if not (may_found or _is_there(database) or _is_there(beside(database, ".lock"))):
+        raise _no_database(database)
     async with AsyncExitStack() as stack:
         transport = await _reach(settings, stack)
         client = httpx.AsyncClient(
@@ -208,6 +216,25 @@ def _is_served(database: Path, name: str) -> bool:
 
 def _owner(file: Path) -> int:
     return file.stat().st_uid
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        # What it is will be said by whoever opens the file.
+        return True
+    return True
+
+
+def _no_database(database: Path) -> CommandError:
+    return CommandError(
+        f"there is no database {database}",
+        todo="Name it: --database, or TALLYSTICK_DATABASE. 'tallystick serve' makes a new one.",
+        exit_code=UNAVAILABLE,
+    )
 
 
 def _busy(owned: AlreadyOwned) -> CommandError:

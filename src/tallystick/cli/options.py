@@ -56,7 +56,15 @@ def _flag(setting: Setting) -> Callable[[Command], Command]:
 
 def asking(command: Callable[..., Awaitable[int | None]]) -> Command:
     """A command that asks the service: called with its connection, its output and its arguments."""
+    return _asking(command, may_found=False)
 
+
+def founding(command: Callable[..., Awaitable[int | None]]) -> Command:
+    """The same, of those that make the database where there is none."""
+    return _asking(command, may_found=True)
+
+
+def _asking(command: Callable[..., Awaitable[int | None]], *, may_found: bool) -> Command:
     @as_json
     @with_settings("database")
     @functools.wraps(command)
@@ -65,7 +73,7 @@ def asking(command: Callable[..., Awaitable[int | None]]) -> Command:
         return asyncio.run(_ask(resolved, Output(as_json=as_json), given))
 
     async def _ask(resolved: Resolved, out: Output, given: dict[str, Any]) -> int | None:
-        async with connect(resolved.settings) as api:
+        async with connect(resolved.settings, may_found=may_found) as api:
             return await command(api, out, **given)
 
     return run

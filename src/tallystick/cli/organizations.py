@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tallystick.cli.client import ORGANIZATIONS
-from tallystick.cli.options import asking
+from tallystick.cli.options import asking, founding
 from tallystick.cli.output import Column
 from tallystick.cli.values import amount, credits_value, given, moment, period
 
@@ -64,7 +64,7 @@ def organizations() -> None:
 @click.option(
     "--overage-limit", callback=credits_value, metavar="CREDITS", help="How far, in a period."
 )
-@asking
+@founding
 async def create(api: Api, out: Output, /, name: str, **terms: Any) -> None:  # noqa: ANN401 - see the options
     """Create an organization called NAME.
 

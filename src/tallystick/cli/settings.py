@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tallystick.bootstrap import check_operations
-from tallystick.cli.options import FLAGS, as_json, asking, with_settings
+from tallystick.cli.options import FLAGS, as_json, founding, with_settings
 from tallystick.cli.output import Column, Output, plain
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def show(resolved: Resolved, *, as_json: bool) -> None:
 
 
 @click.command()
-@asking
+@founding
 async def migrate(api: Api, out: Output, /) -> None:
     """Bring the database to the schema of this version; make it where there is none.
 
