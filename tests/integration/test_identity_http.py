@@ -130,3 +130,23 @@ async def test_the_official_client_reads_every_field(w: World) -> None:
     identity = await client.identity.retrieve()
     assert identity.current_teamspace_id == acme.default_teamspace_id
     assert [each.permissions.role for each in identity.teamspaces] == ["member"]
+
+
+@in_world
+async def test_of_a_header_that_is_repeated_no_half_is_believed(w: World) -> None:
+    acme = await w.organization()
+    two = await new_teamspace(w, acme.id)
+    key = list((await w.key(acme, level="account")).items())
+    answer = await w.client.get(PATH, headers=[*key, *key])
+    assert_refused(answer, 401, "no_authentication")
+    assert "not known" in answer.json()["details"]["reason"]
+    for other in (two, acme.default_teamspace_id):
+        named = [("datagrid-teamspace", two), ("datagrid-teamspace", other)]
+        assert_not_found(await w.client.get(PATH, headers=[*key, *named]))
+
+
+@in_world
+async def test_what_is_accepted_may_be_said_in_two_lines(w: World) -> None:
+    accept = [("accept", "application/json"), ("accept", "application/problem+json")]
+    answer = await w.client.get(PATH, headers=accept)
+    assert answer.headers["content-type"] == "application/problem+json"

@@ -111,9 +111,10 @@ class Exchange:
         scope["tallystick.exchange"] = self
 
     def header(self, name: bytes) -> bytes | None:
-        """The header's value; None where it is absent or, for all we know, forged by repetition."""
+        """The header's value, None where it is absent. One that is repeated is the list of its
+        values (RFC 9110): two keys are none, and two teamspaces are not the key's own."""
         values = [value for candidate, value in self.headers if candidate == name]
-        return values[0] if len(values) == 1 else None
+        return b", ".join(values) if values else None
 
     def response_headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
         return self._gate.finish(answer, self.verdict.decision, self.request_id)
