@@ -36,12 +36,12 @@ format: setup-python ## let ruff rewrite what it can
 	$(BIN)/ruff format
 
 bench: ## measure, and write the figures to bench/results/
-	@scripts/setup python bench
+	@scripts/setup python bench peers
 	$(BIN)/python -m bench $(BENCH)
 
 lock: setup-python ## write the lock files anew (UPGRADE=1: with the newest versions)
 	scripts/lock $(if $(UPGRADE),--upgrade)
 
 clean: ## remove what set-up and the tools made; the demo's data in var/ stays
-	rm -rf .venv tests/e2e/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-peers tests/e2e/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import report
+from bench.asides import ASIDES, Aside, Finding
 from bench.clocks import wakeful
 from bench.load import LoadFailed, find_wrk
 from bench.machine import describe_machine, describe_revision, file_system
@@ -34,13 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = [row for row in rows if row.connections > 1]
     if options.quick and not options.only:
         rows = [row for row in rows if not row.takes_much]
-    if not rows:
+    asides = [aside for aside in ASIDES if options.only in aside.title]
+    if options.quick:
+        asides = []
+    if not rows and not asides:
         sys.exit(f"bench: no row has {options.only!r} in its title")
     try:
         find_wrk()
         settings = _settings(options)
         with _scratch(options.scratch, any_disk=options.quick) as folder:
-            taken = _take(rows, settings, folder, quick=options.quick)
+            taken = _take(rows, asides, settings, folder, quick=options.quick)
             report.write(taken, options.results)
             print(*report.promises(taken), sep="\n")
     except LoadFailed as failure:
@@ -103,12 +107,20 @@ def _scratch(parent: Path, *, any_disk: bool) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _take(rows: Sequence[Row], settings: Settings, folder: Path, *, quick: bool) -> report.Report:
+def _take(
+    rows: Sequence[Row],
+    asides: Sequence[Aside],
+    settings: Settings,
+    folder: Path,
+    *,
+    quick: bool,
+) -> report.Report:
     taken_at = datetime.now(UTC).replace(microsecond=0)
     with ExitStack() as stack:
         machine = describe_machine(folder, wakeful=stack.enter_context(wakeful()))
         servers = _start_all(stack, rows, settings, folder)
         measured = [_measure(row, servers, settings) for row in rows]
+        findings = [_find(aside) for aside in asides]
     return report.Report(
         taken_at=taken_at,
         is_quick=quick,
@@ -116,6 +128,7 @@ def _take(rows: Sequence[Row], settings: Settings, folder: Path, *, quick: bool)
         revision=describe_revision(),
         settings=settings,
         measured=measured,
+        asides=findings,
     )
 
 
@@ -129,6 +142,11 @@ def _start_all(
         )
         for number, name in enumerate(names)
     }
+
+
+def _find(aside: Aside) -> Finding:
+    print(aside.title, flush=True)
+    return aside.take()
 
 
 def _measure(row: Row, servers: Mapping[str, Running], settings: Settings) -> Measured:

@@ -14,7 +14,9 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Final
 
+from bench.asides import Finding
 from bench.machine import Machine, Revision
+from bench.rows import NO_REQUEST, Row
 from bench.run import Measured, Settings, Slice
 from bench.servers import SERVERS
 
@@ -38,6 +40,7 @@ class Report:
     revision: Revision
     settings: Settings
     measured: Sequence[Measured]
+    asides: Sequence[Finding] = ()
 
 
 def write(report: Report, folder: Path) -> tuple[Path, Path]:
@@ -67,6 +70,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "machine": asdict(report.machine),
         "settings": asdict(report.settings),
         "rows": [_row_json(measured) for measured in report.measured],
+        "asides": [asdict(finding) for finding in report.asides],
     }
 
 
@@ -137,22 +141,34 @@ def promises(report: Report) -> Iterator[str]:
     yield "## What is promised, and what was measured"
     yield ""
     head = ("path", "connections", "yardstick", "promised", "measured", "verdict")
-    yield from _table(
-        head, [_promise(each, report) for each in report.measured if each.row.target is not None]
-    )
+    rows = [_promise(each, report) for each in report.measured if each.row.target is not None]
+    yield from _table(head, [*rows, *map(_aside, report.asides)])
 
 
 def _promise(measured: Measured, report: Report) -> tuple[str, ...]:
     row, target = measured.row, measured.row.target
     assert target is not None
     found = _ratio(measured, target.figure)
-    verdict = "met" if target.is_met(found.median) else "**missed**"
+    verdict = _verdict(is_met=target.is_met(found.median))
     if not measured.is_clean:
         verdict += ", disturbed"
     return (
-        *(row.title, str(row.connections), row.yardstick, str(target), f"{_cell(found, 2)} ×"),
+        *(row.title, _connections(row), row.yardstick, str(target), f"{_cell(found, 2)} ×"),
         "not measured: a quick run" if report.is_quick else verdict,
     )
+
+
+def _aside(finding: Finding) -> tuple[str, ...]:
+    verdict = "" if finding.is_met is None else _verdict(is_met=finding.is_met)
+    return finding.title, "", finding.yardstick, finding.promised, finding.measured, verdict
+
+
+def _verdict(*, is_met: bool) -> str:
+    return "met" if is_met else "**missed**"
+
+
+def _connections(row: Row) -> str:
+    return "" if row.request is NO_REQUEST else str(row.connections)
 
 
 def _machine(report: Report) -> Iterator[str]:
@@ -184,7 +200,7 @@ def _cpu_table(measured: Iterable[Measured]) -> Iterator[str]:
 
 def _cpu_line(measured: Measured) -> tuple[str, ...]:
     row = measured.row
-    cells = [row.title, str(row.connections)]
+    cells = [row.title, _connections(row)]
     for name, digits in (("cpu_us_per_request", 1), ("requests_per_second", 0)):
         cells.append(_cell(_over(measured, lambda taken: taken.subject, name), digits))
         if name == "cpu_us_per_request" and SERVERS[row.yardstick].works_alone:
@@ -206,7 +222,8 @@ def _event_cells(measured: Measured) -> tuple[str, str]:
 
 def _latency_table(measured: Iterable[Measured]) -> Iterator[str]:
     head = ("row", "connections", "p50 ms", "yardstick", "p99 ms", "yardstick")
-    yield from _table(head, map(_latency_line, measured))
+    asked = (each for each in measured if each.row.request is not NO_REQUEST)
+    yield from _table(head, map(_latency_line, asked))
 
 
 def _latency_line(measured: Measured) -> tuple[str, ...]:

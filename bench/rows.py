@@ -10,6 +10,9 @@ from typing import Final, Literal
 
 from bench.load import Request
 
+NO_REQUEST: Final = Request(path="")
+"""For servers that work by themselves on both sides."""
+
 Figure = Literal["cpu_us_per_request", "requests_per_second"]
 
 
@@ -35,8 +38,8 @@ class Row:
     promised. What takes large ledgers or other people's software is no part of a quick run."""
 
     title: str
-    request: Request
-    connections: int
+    request: Request = NO_REQUEST
+    connections: int = 1
     subject: str = "tallystick"
     yardstick: str
     target: Target | None = None
@@ -109,4 +112,20 @@ _BESIDE_THE_FILE: Final = (
     ),
 )
 
-ROWS: Final = (*_BESIDE_HELLO, *_BESIDE_THE_FILE)
+_LIMITER: Final = (
+    Row(
+        title="limiter, checks",
+        subject="limiter",
+        yardstick="limits",
+        target=_rate(4),
+        takes_much=True,
+    ),
+    Row(
+        title="limiter, checks, beside yes or no",
+        subject="limiter",
+        yardstick="limits, without values",
+        takes_much=True,
+    ),
+)
+
+ROWS: Final = (*_BESIDE_HELLO, *_BESIDE_THE_FILE, *_LIMITER)

@@ -27,7 +27,7 @@ _END_SECONDS: Final = 15
 _DATABASE: Final = "tallystick.db"
 _MILLION: Final = 1_000_000
 _BIN: Final = Path(sys.executable).parent
-_PROJECT: Final = Path(__file__).resolve().parents[1]
+PROJECT: Final = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +82,23 @@ def _service(name: str, about: str, *, prepare: Callable[[Path], None] | None = 
     )
 
 
-def _alone(module: str, *arguments: str) -> Callable[[int, Path], list[str]]:
+def our_python() -> str:
+    return sys.executable
+
+
+def peers_python() -> str:
+    """The interpreter that has what we compare with; raises LoadFailed where there is none."""
+    found = PROJECT / ".venv-peers" / "bin" / "python"
+    if not found.exists():
+        raise LoadFailed("the peers are not installed: `scripts/setup peers` does it")
+    return str(found)
+
+
+def _alone(
+    module: str, *arguments: str, python: Callable[[], str] = our_python
+) -> Callable[[int, Path], list[str]]:
     return lambda port, folder: [
-        *(sys.executable, "-m", f"bench.peers.{module}", str(port), str(folder)),
+        *(python(), "-m", f"bench.peers.{module}", str(port), str(folder)),
         *arguments,
     ]
 
@@ -143,6 +157,25 @@ SERVERS: Final = {
             command=_alone("bare", "random", str(_MILLION)),
             works_alone=True,
         ),
+        Server(
+            name="limiter",
+            about="`MemoryLimiter`, filling new windows of 200 in its own process",
+            command=_alone("windows", "ours"),
+            works_alone=True,
+        ),
+        Server(
+            name="limits",
+            about="moving window in memory of the package `limits`, asked for what the headers need"
+            " as well",
+            command=_alone("windows", "limits", python=peers_python),
+            works_alone=True,
+        ),
+        Server(
+            name="limits, without values",
+            about="moving window of the same kind that only says yes or no",
+            command=_alone("windows", "limits-bare", python=peers_python),
+            works_alone=True,
+        ),
     )
 }
 
@@ -159,7 +192,7 @@ def running(server: Server, *, core: int, folder: Path) -> Iterator[Running]:
     with (folder / "output.txt").open("w") as output, clocks.on_core(core):
         process = subprocess.Popen(
             server.command(port, folder),
-            cwd=_PROJECT,
+            cwd=PROJECT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

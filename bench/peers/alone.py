@@ -14,18 +14,18 @@ from collections.abc import Callable
 Step = Callable[[], int]
 
 
-def serve(port: int, step: Step) -> None:
-    """Obeys orders until the process is ended."""
+def serve(port: int, step: Step, *, per_step: int = 1) -> None:
+    """Obeys orders until the process is ended. In a step, `per_step` things are done."""
     with socket.create_server(("127.0.0.1", port)) as door:
         while True:
             connection, _ = door.accept()
             with connection, connection.makefile("rw") as lines:
                 # Whoever only looks whether the door is open sends nothing.
                 if order := lines.readline():
-                    lines.write(json.dumps(work(step, float(order))) + "\n")
+                    lines.write(json.dumps(work(step, float(order), per_step)) + "\n")
 
 
-def work(step: Step, seconds: float) -> dict[str, int]:
+def work(step: Step, seconds: float, per_step: int = 1) -> dict[str, int]:
     """Takes steps until those took that long."""
     wanted, spent, each = round(seconds * 1e9), 0, []
     while spent < wanted:
@@ -34,7 +34,7 @@ def work(step: Step, seconds: float) -> dict[str, int]:
         each.append(taken)
     each.sort()
     return {
-        "answers": len(each),
+        "answers": len(each) * per_step,
         "microseconds": spent // 1000,
         "p50_us": each[len(each) // 2] // 1000,
         "p99_us": each[len(each) * 99 // 100] // 1000,

@@ -26,6 +26,21 @@ _KEY: Final = "key_01jdzzzzzzzzzzzzzzzzzz0000"
 _METER: Final = "llm.tokens"
 _QUARTER_HOUR_US: Final = 900_000_000
 
+# One table of ids with one index, in which each is looked up and to which each is added.
+_OWN_IDS: Final = """
+    CREATE TABLE event_ids (
+        event_id TEXT NOT NULL,
+        organization_id TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        dimensions TEXT,
+        overdraw INTEGER NOT NULL,
+        PRIMARY KEY (event_id, organization_id)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO event_ids
+        SELECT event_id, organization_id, sequence, NULL, 0 FROM entries
+        WHERE kind = 'usage.booked' ORDER BY event_id
+"""
+
 
 class OneTransaction:
     def __init__(self, path: Path) -> None:
@@ -34,6 +49,7 @@ class OneTransaction:
         self._connection.pragma("cache_size", -65536)
         self._organization_id = names(1)[0]
         self._ids = IdSource("ordered", 3)
+        self._connection.execute(_OWN_IDS)
 
     def step(self) -> int:
         [event_id] = self._ids.take(1)
@@ -45,7 +61,7 @@ class OneTransaction:
     def _book(self, event_id: str) -> None:
         connection, organization_id = self._connection, self._organization_id
         seen = connection.execute(
-            "SELECT 1 FROM usage_events WHERE event_id = ? AND organization_id = ?",
+            "SELECT 1 FROM event_ids WHERE event_id = ? AND organization_id = ?",
             (event_id, organization_id),
         ).fetchone()
         [account] = connection.execute(
@@ -73,7 +89,7 @@ class OneTransaction:
             ),
         )
         connection.execute(
-            "INSERT INTO usage_events (organization_id, event_id, sequence, overdraw)"
+            "INSERT INTO event_ids (organization_id, event_id, sequence, overdraw)"
             " VALUES (?, ?, ?, 0)",
             (organization_id, event_id, sequence),
         )

@@ -10,7 +10,7 @@ from bench.clocks import Core, Process, Reading, disturbance
 from bench.load import Counts, LoadFailed, Request
 from bench.peers.alone import work
 from bench.report import Figure, figure
-from bench.rows import ROWS, Target
+from bench.rows import BOOK_100, ROWS, Row, Target
 from bench.run import Measured, Round, Settings, Slice, handled_requests, measure_until_clean
 from bench.servers import SERVERS
 
@@ -125,7 +125,7 @@ def test_where_all_are_disturbed_all_count() -> None:
 
 
 COUNTS = Counts(answers=10, microseconds=1, p50_us=1, p99_us=1, cpu_ns=1)
-BATCHES = replace(ROWS[-1], connections=2)
+BATCHES = Row(title="batches", request=BOOK_100, connections=2, yardstick="hello")
 
 
 def test_what_was_under_way_at_the_end_counts_as_handled() -> None:
