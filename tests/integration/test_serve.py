@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tallystick.storage.owner import OwnerLock
 from tests.commands import Commands
 from tests.harness import bearer
 from tests.server import ADMIN_KEY, COMMAND, END_SECONDS, Server, running_server
@@ -44,6 +46,16 @@ def logged(server: Server) -> list[dict[str, Any]]:
 
 
 # ── how it starts ──
+
+
+def test_a_command_that_is_at_work_does_not_keep_it_from_starting(tmp_path: Path) -> None:
+    lock = OwnerLock(tmp_path / "tallystick.db")
+    let_go = threading.Timer(1.5, lock.release)
+    let_go.start()
+    with running_server(tmp_path) as server:
+        assert lock.path == Path(f"{server.database}.lock")
+        assert httpx.get(f"{server.url}/readyz").json() == {"status": "ready"}
+    let_go.join()
 
 
 def test_it_says_where_it_listens_and_what_it_serves(tmp_path: Path) -> None:

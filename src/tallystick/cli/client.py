@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from tallystick.bootstrap import Embedded
     from tallystick.config import Settings
 
 ORGANIZATIONS: Final = "/v1/admin/organizations"
@@ -35,6 +36,7 @@ USAGE: Final = "/v1/organization/credits/usage"
 _ACT_FOR: Final = "Tallystick-Organization"
 _PATIENCE_SECONDS: Final = 5
 _PAUSE_SECONDS: Final = 0.1
+_ATTEMPTS: Final = int(_PATIENCE_SECONDS / _PAUSE_SECONDS)
 # No answer takes long, but a server that is being stopped may hold one back.
 _TIMEOUT_SECONDS: Final = 60
 
@@ -183,20 +185,41 @@ async def connect(settings: Settings, *, may_found: bool) -> AsyncIterator[Api]:
 async def _reach(settings: Settings, stack: AsyncExitStack) -> httpx.AsyncBaseTransport:
     """Waits a little for a server that is starting, and for another command to end."""
     database = database_file(settings)
-    attempts = int(_PATIENCE_SECONDS / _PAUSE_SECONDS)
-    for attempt in range(attempts + 1):
+    for attempt in range(_ATTEMPTS + 1):
         name = stack.enter_context(reachable(beside(database, ".sock")))
         if _is_served(database, name):
             return httpx.AsyncHTTPTransport(uds=name)
         try:
             running = await stack.enter_async_context(embedded(settings))
         except AlreadyOwned as owned:
-            if attempt == attempts:
+            if attempt == _ATTEMPTS:
                 raise _busy(owned) from owned
             await asyncio.sleep(_PAUSE_SECONDS)
             continue
         return httpx.ASGITransport(running.local)
     raise LookupError("unreachable")
+
+
+@asynccontextmanager
+async def owned(settings: Settings) -> AsyncIterator[Embedded]:
+    """The database for a server: where a command is at work on it, it is given a moment to end.
+
+    Raises AlreadyOwned, at once where it is another server.
+    """
+    database = database_file(settings)
+    async with AsyncExitStack() as stack:
+        for _ in range(_ATTEMPTS):
+            try:
+                running = await stack.enter_async_context(embedded(settings))
+                break
+            except AlreadyOwned:
+                with reachable(beside(database, ".sock")) as name:
+                    if _is_served(database, name):
+                        raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            running = await stack.enter_async_context(embedded(settings))
+        yield running
 
 
 def _is_served(database: Path, name: str) -> bool:

@@ -14,10 +14,10 @@ from tallystick import observe
 from tallystick.bootstrap import (
     beside,
     check_operations,
-    embedded,
     make_first_operator,
     upkeep,
 )
+from tallystick.cli.client import owned
 from tallystick.cli.demo import make_demo
 from tallystick.cli.options import FLAGS, with_settings
 from tallystick.http.handlers.table import OPERATIONS, REFERENCE
@@ -49,7 +49,7 @@ def serve(resolved: Resolved) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    async with embedded(settings) as running:
+    async with owned(settings) as running:
         REFERENCE.prepare()
         with ExitStack() as doors:
             public = bind_public(settings.host, settings.port)
