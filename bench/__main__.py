@@ -104,6 +104,8 @@ def _scratch(parent: Path, *, any_disk: bool) -> Iterator[Path]:
     if kind in _NO_DISKS and not any_disk:
         raise LoadFailed(f"--scratch is in memory ({kind}), where syncing costs nothing")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as folder:
+        # Databases that refuse to run as root have to get at theirs.
+        Path(folder).chmod(0o711)
         yield Path(folder)
 
 

@@ -169,10 +169,10 @@ def wakeful() -> Iterator[bool]:
 
 
 @contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """What is started in the block runs on this core, with all its threads and children."""
+def on_core(*cores: int) -> Iterator[None]:
+    """What is started in the block runs on these cores, with all its threads and children."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:

@@ -85,7 +85,16 @@ def drive(
     core: int,
 ) -> Counts:
     """Sends `request` for a while; raises LoadFailed unless every answer was a good one."""
-    command = [find_wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(_SCRIPT)]
+    command = [
+        find_wrk(),
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "-s",
+        str(_SCRIPT),
+        "--timeout",
+        "10s",
+    ]
     fields = dict(headers)
     if request.events:
         fields["content-type"] = "application/json"

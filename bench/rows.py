@@ -112,6 +112,23 @@ _BESIDE_THE_FILE: Final = (
     ),
 )
 
+_BESIDE_OTHERS: Final = tuple(
+    Row(
+        title=f"{title}, beside {yardstick}",
+        request=request,
+        connections=64,
+        yardstick=yardstick,
+        target=target,
+        takes_much=True,
+    )
+    for title, request, yardstick, target in (
+        ("GET credits", GET_CREDITS, "nginx", _cpu(1.5)),
+        ("GET credits", GET_CREDITS, "hello on granian", None),
+        ("GET credits", GET_CREDITS, "typical stack", _rate(100)),
+        ("POST usage, one event", BOOK_ONE, "typical stack", _rate(100)),
+    )
+)
+
 _LIMITER: Final = (
     Row(
         title="limiter, checks",
@@ -128,4 +145,4 @@ _LIMITER: Final = (
     ),
 )
 
-ROWS: Final = (*_BESIDE_HELLO, *_BESIDE_THE_FILE, *_LIMITER)
+ROWS: Final = (*_BESIDE_HELLO, *_BESIDE_OTHERS, *_BESIDE_THE_FILE, *_LIMITER)

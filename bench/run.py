@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bench import clocks, load
+from bench.clocks import Reading
 from bench.load import Counts, LoadFailed
 from bench.rows import Row
 from bench.servers import Running
@@ -101,10 +102,13 @@ def measure_until_clean(
 
 
 def _round(row: Row, subject: Running, yardstick: Running, settings: Settings) -> Round:
-    headers = subject.tenant.new_key() if subject.tenant is not None else {}
+    headers = subject.tenant.key_for_slices(None) if subject.tenant is not None else {}
+    others = headers
+    if yardstick.tenant is not None:
+        others = yardstick.tenant.key_for_slices(headers)
     return Round(
         subject=_slice(row, subject, headers, settings),
-        yardstick=_slice(row, yardstick, headers, settings),
+        yardstick=_slice(row, yardstick, others, settings),
     )
 
 
@@ -129,7 +133,7 @@ def _slice(row: Row, running: Running, headers: Mapping[str, str], settings: Set
             before,
             after,
             cores={settings.server_core, settings.load_core},
-            ours=_ours(running, cpu_ns, counts.cpu_ns),
+            ours=_ours(running, cpu_ns, counts.cpu_ns) | _backing(running, before, after),
         ),
     )
 
@@ -151,6 +155,17 @@ def _ours(running: Running, server_cpu_ns: int, load_cpu_ns: int) -> dict[int, i
     """What our own processes used: the server, wrk (which has ended) and this one (little)."""
     first, *rest = running.pids
     return {first: server_cpu_ns, **dict.fromkeys(rest, 0), -1: load_cpu_ns, os.getpid(): 0}
+
+
+def _backing(running: Running, before: Reading, after: Reading) -> dict[int, int]:
+    """What the processes used that the server is backed by, those included that they began."""
+    return {
+        pid: after.processes[pid].cpu_ns
+        - (before.processes[pid].cpu_ns if pid in before.processes else 0)
+        for root in running.backing.pids
+        for pid in clocks.family(root)
+        if pid in after.processes
+    }
 
 
 def _booked(row: Row, running: Running) -> int | None:

@@ -7,22 +7,24 @@ core, with a folder of its own on a real disk.
 from __future__ import annotations
 
 import os
-import socket
+import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench import clocks
-from bench.load import LoadFailed
-from bench.storage import Case, fill
-from bench.tenant import ADMIN_KEY, Tenant
+import httpx
 
-_START_SECONDS: Final = 60
+from bench import clocks
+from bench.databases import Backing, postgres_and_redis
+from bench.load import LoadFailed
+from bench.ports import free_port, wait_until_open
+from bench.storage import Case, fill
+from bench.tenant import ADMIN_KEY, Asker, PeersTenant, Tenant
+
 _END_SECONDS: Final = 15
 _DATABASE: Final = "tallystick.db"
 _MILLION: Final = 1_000_000
@@ -30,18 +32,23 @@ _BIN: Final = Path(sys.executable).parent
 PROJECT: Final = Path(__file__).resolve().parents[1]
 
 
+_NOTHING: Final = Backing(environment={}, pids=[])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """`command` gives the arguments for a port and a folder. `prepare` puts into the folder what
     must be there before. `tenant` makes who asks, if the server wants to know. One that
-    `works_alone` gets no requests: see `peers.alone`."""
+    `works_alone` gets no requests: see `peers.alone`. What it is `backed` by runs beside it, on the
+    other cores."""
 
     name: str
     about: str
     command: Callable[[int, Path], Sequence[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Path], None] | None = None
-    tenant: Callable[[str], Tenant] | None = None
+    tenant: Callable[[str], Asker] | None = None
+    backed: Callable[[Path], AbstractContextManager[Backing]] | None = None
     works_alone: bool = False
 
 
@@ -50,7 +57,8 @@ class Running:
     server: Server
     port: int
     pids: Sequence[int]
-    tenant: Tenant | None
+    tenant: Asker | None
+    backing: Backing = _NOTHING
 
     @property
     def url(self) -> str:
@@ -103,11 +111,33 @@ def _alone(
     ]
 
 
-def _uvicorn(app: str) -> Callable[[int, Path], list[str]]:
+def _nginx(port: int, folder: Path) -> list[str]:
+    path = f"{os.environ['PATH']}:/usr/sbin"  # where Debian has it, and people may not look
+    nginx = shutil.which("nginx", path=path)
+    if nginx is None:
+        raise LoadFailed("nginx is not installed: `scripts/setup peers` does it")
+    configuration = folder / "nginx.conf"
+    template = (PROJECT / "bench" / "peers" / "nginx.conf").read_text()
+    configuration.write_text(template.replace("PORT", str(port)))
+    return [nginx, "-p", str(folder), "-c", str(configuration), "-e", str(folder / "error.txt")]
+
+
+def _granian(app: str) -> Callable[[int, Path], list[str]]:
+    """granian with one worker, and the loop and the protocol that uvicorn has here."""
+    return lambda port, _: [
+        *(peers_python(), "-m", "granian", app, "--interface", "asginl"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--runtime-threads", "1"),
+        *("--loop", "uvloop", "--http", "1", "--no-ws", "--log-level", "warning"),
+    ]
+
+
+def _uvicorn(
+    app: str, *, python: Callable[[], str] = our_python, lifespan: str = "off"
+) -> Callable[[int, Path], list[str]]:
     """uvicorn as `tallystick serve` sets it, and as nobody would set it slower."""
     return lambda port, _: [
-        *(str(_BIN / "uvicorn"), app, "--host", "127.0.0.1", "--port", str(port)),
-        *("--loop", "uvloop", "--http", "httptools", "--ws", "none", "--lifespan", "off"),
+        *(python(), "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port)),
+        *("--loop", "uvloop", "--http", "httptools", "--ws", "none", "--lifespan", lifespan),
         *("--interface", "asgi3", "--no-access-log", "--no-server-header", "--no-proxy-headers"),
         *("--timeout-keep-alive", "75", "--log-level", "warning"),
     ]
@@ -136,6 +166,20 @@ SERVERS: Final = {
             name="hello, body read",
             about="hello-world ASGI app on uvicorn, which reads the body",
             command=_uvicorn("bench.peers.hello:read_body"),
+        ),
+        Server(
+            name="hello on granian",
+            about="hello-world ASGI app on granian with one worker, which ignores the body",
+            command=_granian("bench.peers.hello:ignore_body"),
+        ),
+        Server(name="nginx", about="nginx with one worker and `return 200`", command=_nginx),
+        Server(
+            name="typical stack",
+            about="service of FastAPI, SQLAlchemy with asyncpg on PostgreSQL, and `limits` on Redis"
+            " with one uvicorn worker, whose own CPU time is shown, without its databases'",
+            command=_uvicorn("bench.peers.typical:app", python=peers_python, lifespan="on"),
+            backed=postgres_and_redis,
+            tenant=PeersTenant,
         ),
         Server(
             name="one transaction an event",
@@ -186,51 +230,59 @@ def running(server: Server, *, core: int, folder: Path) -> Iterator[Running]:
     folder.mkdir()
     if server.prepare is not None:
         server.prepare(folder)
-    port = _free_port()
+    others = sorted(os.sched_getaffinity(0) - {core}) or [core]
+    with (
+        _backing(server, folder, others) as backing,
+        _started(server, core=core, folder=folder, backing=backing) as (process, port),
+    ):
+        if not server.works_alone:
+            # A door may be open before the worker behind it has started.
+            httpx.get(_url(port), trust_env=False)
+        tenant = server.tenant(_url(port)) if server.tenant is not None else None
+        pids = clocks.family(process.pid)
+        try:
+            yield Running(server=server, port=port, pids=pids, tenant=tenant, backing=backing)
+        finally:
+            if tenant is not None:
+                tenant.close()
+
+
+@contextmanager
+def _backing(server: Server, folder: Path, cores: Sequence[int]) -> Iterator[Backing]:
+    if server.backed is None:
+        yield _NOTHING
+        return
+    with ExitStack() as stack:
+        with clocks.on_core(*cores):
+            backing = stack.enter_context(server.backed(folder))
+        yield backing
+
+
+@contextmanager
+def _started(
+    server: Server, *, core: int, folder: Path, backing: Backing
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    port, output = free_port(), folder / "output.txt"
     # Nothing else of the environment: no setting slips in.
-    environment = {"PATH": os.environ["PATH"], **server.environment}
-    with (folder / "output.txt").open("w") as output, clocks.on_core(core):
+    environment = {"PATH": os.environ["PATH"], **server.environment, **backing.environment}
+    with output.open("w") as file, clocks.on_core(core):
         process = subprocess.Popen(
             server.command(port, folder),
             cwd=PROJECT,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=file,
+            stderr=file,
         )
     try:
-        _wait_until_open(process, port, folder / "output.txt")
-        tenant = server.tenant(_url(port)) if server.tenant is not None else None
-        pids = clocks.family(process.pid)
-        try:
-            yield Running(server=server, port=port, pids=pids, tenant=tenant)
-        finally:
-            if tenant is not None:
-                tenant.close()
+        wait_until_open(process, port, output)
+        yield process, port
     finally:
         _end(process)
 
 
 def _url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port: int = door.getsockname()[1]
-    return port
-
-
-def _wait_until_open(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
-    until = time.monotonic() + _START_SECONDS
-    while process.poll() is None and time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise LoadFailed(f"a server did not start; it said:\n{output.read_text()}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
