@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tallystick.http.heads import Heads
 
@@ -47,23 +46,17 @@ class Deaf:
 _DEAF = Deaf()
 
 
-@dataclass(slots=True)
 class Exchange:
     """One request on the lane, in the place of a cycle of the common lane.
 
-    The lower half is what that lane wants to see of one. `epoch` is the authenticator's when it
-    found who asks; `head` the bytes that may be remembered.
+    The lower half is what that lane wants to see of one. `since_ms` is when the head had arrived,
+    `epoch` the authenticator's when it found who asks, `head` the bytes that may be remembered.
+    What is mostly left as it is stands on the class: to make a request takes half the time so.
     """
 
-    operation: Operation
-    headers: list[tuple[bytes, bytes]]
-    judged: Mapping[bytes, bytes]
-    verdict: Verdict
-    since_ms: int
-    request_id: str
-    epoch: object
+    since_ms: int = 0
+    epoch: object = None
     head: bytes | None = None
-    pieces: list[bytes] = field(default_factory=list)
     length: int = 0
     is_whole: bool = False
 
@@ -72,4 +65,20 @@ class Exchange:
     disconnected: bool = False
     keep_alive: bool = True
     more_body: bool = False
-    message_event: Deaf = _DEAF
+    message_event: Final = _DEAF
+
+    def __init__(
+        self,
+        operation: Operation,
+        headers: list[tuple[bytes, bytes]],
+        judged: Mapping[bytes, bytes],
+        verdict: Verdict,
+        request_id: str,
+        pieces: list[bytes],
+    ) -> None:
+        self.operation = operation
+        self.headers = headers
+        self.judged = judged
+        self.verdict = verdict
+        self.request_id = request_id
+        self.pieces = pieces

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 _logger: Final = logging.getLogger("uvicorn.error")
 KEEP_ALIVE_SECONDS: Final = 75
+_NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class ExpressProtocol(Protocol):
@@ -161,18 +163,19 @@ class ExpressProtocol(Protocol):
         who = self._identify(judged)
         if who is None:
             return None
-        length = int(judged.get(b"content-length", b"0"))
-        return Exchange(
+        exchange = Exchange(
             operation,
             self.headers,
             judged,
             lane.gate.judge(operation, who, self._address()),
-            service.monotonic_ms(),
             next(service.request_ids),
-            epoch,
-            head=whole_head(arrived, self.url, len(self.headers), length),
-            length=length,
+            [],
         )
+        exchange.since_ms = service.monotonic_ms()
+        exchange.epoch = epoch
+        exchange.length = length = int(judged.get(b"content-length", b"0"))
+        exchange.head = whole_head(arrived, self.url, len(self.headers), length)
+        return exchange
 
     def _is_usual(self) -> bool:
         return (
@@ -215,10 +218,8 @@ class ExpressProtocol(Protocol):
             known.headers,
             known.judged,
             lane.gate.judge(known.operation, who, ""),
-            0,
             next(lane.service.request_ids),
-            known.epoch,
-            pieces=[body],
+            [body],
         )
         if self.timeout_keep_alive_task is not None:
             # Of the common lane, whose clock must not end a connection that is in use.
@@ -287,7 +288,9 @@ class ExpressProtocol(Protocol):
             principal,
             exchange.request_id,
             exchange.headers,
-            body=b"".join(exchange.pieces),
+            _NO_PARAMETERS,
+            _NO_PARAMETERS,
+            b"".join(exchange.pieces),
         )
         return operation.handle(call)
 
