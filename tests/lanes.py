@@ -168,6 +168,11 @@ class Connection:
         )
 
 
+def is_express(connection: Connection) -> bool:
+    """Whether the latest request went down the express lane."""
+    return isinstance(connection.protocol.cycle, Exchange)
+
+
 def _is_flight(task: asyncio.Task[Any]) -> bool:
     """Whether it is a batch of the ledger: somebody waits for it, even if no cycle shows it."""
     return getattr(task.get_coro(), "__qualname__", "").startswith(Coalescer.__name__)
@@ -196,7 +201,8 @@ class Counted(ExpressProtocol):
     def data_received(self, data: bytes) -> None:
         before = self.cycle
         super().data_received(data)
-        if isinstance(self.cycle, Exchange) and self.cycle not in (before, self._read):
+        cycle = self.cycle
+        if isinstance(cycle, Exchange) and cycle is not before and cycle is not self._read:
             self.tally.taken += 1
             self.tally.known += 1
 
@@ -218,7 +224,7 @@ class Side:
         self.w.service.request_ids = (f"req_{number:08x}" for number in itertools.count())
 
 
-def _config(w: World) -> uvicorn.Config:
+def config_of(w: World) -> uvicorn.Config:
     config = uvicorn.Config(
         create_app(w.service, OPERATIONS),
         interface="asgi3",
@@ -233,7 +239,7 @@ def _config(w: World) -> uvicorn.Config:
     return config
 
 
-def _state() -> ServerState:
+def new_state() -> ServerState:
     state = ServerState()
     state.default_headers = [_DATE]
     return state
@@ -241,7 +247,7 @@ def _state() -> ServerState:
 
 def express_side(w: World) -> Side:
     """Connections that have both lanes."""
-    config, state = _config(w), _state()
+    config, state = config_of(w), new_state()
     lane = Lane(w.service, Gate(w.service), HOT)
 
     def accept() -> Counted:
@@ -255,7 +261,7 @@ def express_side(w: World) -> Side:
 
 def common_side(w: World) -> Side:
     """Connections that have the common lane only."""
-    config, state, gate = _config(w), _state(), Gate(w.service)
+    config, state, gate = config_of(w), new_state(), Gate(w.service)
 
     def accept() -> Protocol:
         return Protocol(w.service, gate, config=config, server_state=state, app_state={})

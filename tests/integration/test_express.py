@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 import pytest
 
-from tallystick.http.exchange import Exchange, Lane
+from tallystick.http.exchange import Lane
 from tallystick.http.express import KEEP_ALIVE_SECONDS
 from tallystick.http.framing import BODY_SECONDS
 from tallystick.http.gate import Gate
@@ -21,7 +21,7 @@ from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.ports import OutcomeUnknown, StoreUnavailable
 from tallystick.ledger.reads import Reads
 from tests.harness import World, in_world
-from tests.lanes import HOT, Connection, Heard, Side, express_side, twins
+from tests.lanes import HOT, Connection, Heard, Side, express_side, is_express, twins
 from tests.messages import CREDITS, USAGE, Field, message
 from tests.tenants import key_of, tenant
 
@@ -57,10 +57,6 @@ def answers(heard: Heard) -> list[tuple[int, Any]]:
 
 def statuses(heard: Heard) -> list[int]:
     return [status for status, _ in answers(heard)]
-
-
-def is_express(connection: Connection) -> bool:
-    return isinstance(connection.protocol.cycle, Exchange)
 
 
 def pass_seconds(connection: Connection, seconds: int) -> None:
