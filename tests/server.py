@@ -88,7 +88,9 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.url = _address_in(self._process, self.said)
+        # A demo is introduced after the log has named the address.
+        last = "All operations: " if self._settings.get("demo") else ""
+        self.url = _address_in(self._process, self.said, last)
         self.admin.base_url = httpx.URL(self.url)
         answer = self.admin.get("/readyz")
         assert answer.status_code == 200, answer.text
@@ -146,23 +148,26 @@ class Server:
         return self.post(path, {"amount": amount, "kind": "top_up", **terms})
 
 
-def _address_in(process: subprocess.Popen[str], said: list[str]) -> str:
-    """Where the server listens, as it says itself; whatever it says is passed on."""
+def _address_in(process: subprocess.Popen[str], said: list[str], last: str) -> str:
+    """Where the server listens, as it says itself, in a line with `last`; whatever it says is
+    passed on."""
     found: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     assert process.stdout is not None
-    threading.Thread(target=_pass_on, args=(process.stdout, found, said), daemon=True).start()
+    threading.Thread(target=_pass_on, args=(process.stdout, found, said, last), daemon=True).start()
     address = found.get(timeout=START_SECONDS)
     assert address is not None, "the server ended without saying where it listens"
     return address
 
 
-def _pass_on(output: IO[str], found: queue.SimpleQueue[str | None], said: list[str]) -> None:
+def _pass_on(
+    output: IO[str], found: queue.SimpleQueue[str | None], said: list[str], last: str
+) -> None:
     """Copies what the server says to where pytest keeps it for the report of a failure."""
     with output:
         for line in output:
             sys.stderr.write(line)
             said.append(line)
-            if address := _ADDRESS.search(line):
+            if last in line and (address := _ADDRESS.search(line)):
                 found.put(address[0])
     found.put(None)
 
