@@ -255,3 +255,26 @@ def test_paths_mean_what_they_say(server: Server, tmp_path: Path, path: str) -> 
     sent = b"GET %s HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n" % path.encode()
     [answer] = exchange(server, sent)
     assert (answer.status, answer.body["error"]) == (404, "resource_not_found")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n", b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n" * 3],
+)
+def test_who_sends_no_more_still_gets_every_answer(server: Server, sent: bytes) -> None:
+    with connected(server) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        answers = list(answers_in(rest_of(connection)))
+    assert [answer.status for answer in answers] == [200] * sent.count(b"GET")
+
+
+@pytest.mark.parametrize(
+    "sent", [b"GET /heal", post(b"content-length: 20", body=b'{"id": ')], ids=["a head", "a body"]
+)
+def test_a_request_that_ends_early_is_told_so(server: Server, sent: bytes) -> None:
+    with connected(server) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        (answer,) = answers_in(rest_of(connection))
+    assert answer.status in {400, 401}

@@ -109,6 +109,23 @@ class Protocol(HttpToolsProtocol):
             if self._pending > MAX_HEAD:
                 self._break_off(_head_too_large() if self._in_head else _bad("too much framing"))
 
+    def eof_received(  # type: ignore[override]  # as asyncio has it; uvicorn always closes
+        self,
+    ) -> bool | None:
+        """The client sends no more, but may still read: what it sent whole is answered first.
+
+        Returns whether the connection stays open for that.
+        """
+        if self._refusal is not None or self._deaf:
+            return None
+        if self._in_head or self._in_body:
+            self._break_off(_bad("the request ended before it was whole"))
+            return True
+        if self._has_cycle and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+            return True
+        return None
+
     def on_message_begin(self) -> None:
         self._in_head = True
         self._first = self._chunk
