@@ -218,3 +218,17 @@ def test_a_search_in_short_stretches_finds_the_same(
         await store.close()
 
     asyncio.run(scenario())
+
+
+def test_somebody_elses_database_is_not_touched(tmp_path: Path) -> None:
+    """Not even its journal mode, which would stay changed after we have refused it."""
+    file = tmp_path / "other.db"
+    connection = apsw.Connection(str(file))
+    connection.execute("CREATE TABLE diary (day TEXT)")
+    connection.close()
+    file.chmod(0o600)
+    before = file.read_bytes()
+    with pytest.raises(StoreNotUsable, match="none of Tallystick's"):
+        open_store(file)
+    assert file.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["other.db"]

@@ -102,10 +102,15 @@ def migrate(
     return done
 
 
-def _begin_record(connection: apsw.Connection) -> None:
+def refuse_foreign(connection: apsw.Connection) -> None:
+    """Raises SchemaMismatch where the database is somebody else's; changes nothing."""
     ((has_record, others),) = connection.execute(_SQL["count_tables"]).fetchall()
     if others and not has_record:
         raise SchemaMismatch("the database holds tables, but none of Tallystick's: name a new file")
+
+
+def _begin_record(connection: apsw.Connection) -> None:
+    refuse_foreign(connection)
     connection.execute(_SQL["create_history"])
 
 

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -19,7 +20,7 @@ import apsw
 from tallystick.ledger.ports import StoreUnavailable
 from tallystick.storage.balances import Balances
 from tallystick.storage.errors import StoreNotUsable
-from tallystick.storage.migrate import migrate
+from tallystick.storage.migrate import migrate, refuse_foreign
 from tallystick.storage.owner import prepare_database_file
 from tallystick.storage.queries import load_statements
 from tallystick.storage.sqlite_errors import translating
@@ -60,6 +61,10 @@ class Database:
         _run(connection, "sync_every_commit" if self.synchronous == "FULL" else "sync_never")
         _run(connection, "writer_settings")
         return connection
+
+    def untouched(self) -> apsw.Connection:
+        """A connection that changes nothing by itself: even going over to a log would stay."""
+        return self._connect(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
 
     def reader(self) -> apsw.Connection:
         """A connection that cannot write."""
@@ -178,12 +183,12 @@ class SqliteStore:
 def _bring_up_to_date(database: Database, now: int, busy_timeout_ms: int) -> None:
     try:
         with translating():
-            connection = database.writer()
-            try:
+            with closing(database.untouched()) as connection:
+                connection.set_busy_timeout(busy_timeout_ms)
+                refuse_foreign(connection)
+            with closing(database.writer()) as connection:
                 connection.set_busy_timeout(busy_timeout_ms)
                 migrate(connection, now)
-            finally:
-                connection.close(force=True)
     except StoreUnavailable as error:
         if isinstance(error.__cause__, apsw.NotADBError | apsw.CorruptError):
             raise StoreNotUsable(
