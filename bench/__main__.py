@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.quick:
         # A lonely connection is served by the same code as a crowd.
         rows = [row for row in rows if row.connections > 1]
+    if not options.long:
+        rows = [row for row in rows if not row.is_long]
     if options.quick and not options.only:
         rows = [row for row in rows if not row.takes_much]
     asides = [aside for aside in ASIDES if options.only in aside.title]
@@ -57,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--quick", action="store_true", help="only see whether it works, in about 15 seconds"
+    )
+    parser.add_argument(
+        "--long", action="store_true", help="also the rows that take very large ledgers"
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="rows whose title has this")
     parser.add_argument("--rounds", type=int, default=5, help="undisturbed rounds wanted (5)")
@@ -153,6 +158,11 @@ def _find(aside: Aside) -> Finding:
 
 def _measure(row: Row, servers: Mapping[str, Running], settings: Settings) -> Measured:
     print(f"{row.title}, connections: {row.connections}", flush=True)
+    if row.seconds is not None:
+        settings = replace(settings, seconds=min(row.seconds, settings.seconds))
+    if row.rounds is not None:
+        most = min(row.rounds, settings.rounds)
+        settings = replace(settings, rounds=most, most_rounds=most * 3)
     return measure(row, servers, settings, lambda line: print(line, flush=True))
 
 

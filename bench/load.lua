@@ -1,17 +1,20 @@
 -- What wrk sends and what it tells: started by load.py.
 --
---   wrk … -s load.lua URL -- METHOD [BODY]
+--   wrk … -s load.lua URL -- METHOD BODY SEED [KEYS]
 --
 -- In head and body, each run of # is the place of a number that goes up by one from place to place and
 -- from request to request. It is padded with zeros to the run's length, so that lengths stay the same. In the
--- body, each run of @ is the place of as many random hexadecimal digits.
+-- body, each run of @ is the place of as many random hexadecimal digits; in the head, a run of ^ that of a
+-- random line of the file KEYS.
 
-local pieces, places, number = {}, {}, 0
+local pieces, places, keys, number = {}, {}, {}, 0
 
 local function next_request()
   for at = 1, #pieces do
     local place = places[at]
-    if place and place.is_random then
+    if place and place.is_key then
+      pieces[at] = keys[math.random(#keys)]
+    elseif place and place.is_random then
       pieces[at] = string.format(place.width, math.random(0, place.most))
     elseif place then
       number = number + 1
@@ -22,6 +25,9 @@ local function next_request()
 end
 
 local function place_of(run)
+  if run:sub(1, 1) == "^" then
+    return { is_key = true }
+  end
   if run:sub(1, 1) == "@" then
     return { is_random = true, width = "%0" .. #run .. "x", most = 16 ^ #run - 1 }
   end
@@ -30,13 +36,18 @@ end
 
 function init(args)
   wrk.method = args[1]
-  wrk.body = args[2]
+  wrk.body = args[2] ~= "" and args[2] or nil
   local text, from = wrk.format(), 1
-  if not text:find("[#@]") then
+  if not text:find("[#@^]") then
     return -- wrk sends it as it stands, and does not ask again
   end
-  math.randomseed(tonumber(args[3] or 0))
-  for start, run in text:gmatch("()([#@]+)") do
+  math.randomseed(tonumber(args[3]))
+  if args[4] then
+    for key in io.lines(args[4]) do
+      keys[#keys + 1] = key
+    end
+  end
+  for start, run in text:gmatch("()([#@^]+)") do
     pieces[#pieces + 1] = text:sub(from, start - 1)
     pieces[#pieces + 1] = run
     places[#pieces] = place_of(run)

@@ -18,6 +18,7 @@ from bench.clocks import on_core
 _SCRIPT: Final = Path(__file__).with_name("load.lua")
 _REPORT: Final = "load: "
 _PLACE: Final = 12 * "#"
+_KEY: Final = "^"
 _CHANCE: Final = "@@@@@@@@-@@@@-4@@@-8@@@-"
 
 
@@ -31,11 +32,12 @@ class Request:
 
     In an event, `ID` stands for an id of 36 characters; they are unique, and ordered in time like
     UUIDv7s or random like UUIDv4s. With `varies` no head is like another: each has a header of its
-    own.
+    own; with `is_spread` the requests are spread over all keys that a server has, if it has many.
     """
 
     path: str
     varies: bool = False
+    is_spread: bool = False
     event: str = ""
     events: int = 0
     is_batch: bool = False
@@ -83,8 +85,10 @@ def drive(
     seconds: int,
     headers: Mapping[str, str],
     core: int,
+    keys: Path | None = None,
 ) -> Counts:
-    """Sends `request` for a while; raises LoadFailed unless every answer was a good one."""
+    """Sends `request` for a while; raises LoadFailed unless every answer was a good one. Where
+    there are `keys`, each request has one of them by chance."""
     command = [
         find_wrk(),
         "-t1",
@@ -100,11 +104,14 @@ def drive(
         fields["content-type"] = "application/json"
     if request.varies:
         fields["x-client-request"] = _PLACE
+    if keys is not None:
+        fields["authorization"] = f"Bearer {_KEY}"
     for name, value in fields.items():
         command += ["-H", f"{name}: {value}"]
     command += [url + request.path, "--", request.method]
-    if request.events:
-        command += [request.body(new_ids()), str(time.time_ns() // 1000)]
+    command += [request.body(new_ids()) if request.events else "", str(time.time_ns() // 1000)]
+    if keys is not None:
+        command.append(str(keys))
     before = _children_cpu_ns()
     with on_core(core):
         ended = subprocess.run(command, capture_output=True, text=True, check=False)

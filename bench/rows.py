@@ -35,7 +35,8 @@ class Target:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """`subject` and `yardstick` are names in `servers.SERVERS`; without a target, nothing is
-    promised. What takes large ledgers or other people's software is no part of a quick run."""
+    promised. What takes large ledgers or other people's software is no part of a quick run, and
+    what `is_long` only of a long one. `seconds` and `rounds` are bounds of this row's own."""
 
     title: str
     request: Request = NO_REQUEST
@@ -44,6 +45,9 @@ class Row:
     yardstick: str
     target: Target | None = None
     takes_much: bool = False
+    is_long: bool = False
+    seconds: int | None = None
+    rounds: int | None = None
 
 
 def _cpu(bound: float) -> Target:
@@ -62,8 +66,10 @@ _COMMON: Final = "?"
 
 GET_CREDITS: Final = Request(path=_CREDITS)
 GET_CREDITS_VARIED: Final = Request(path=_CREDITS, varies=True)
+GET_CREDITS_SPREAD: Final = Request(path=_CREDITS, varies=True, is_spread=True)
 GET_CREDITS_COMMON: Final = Request(path=_CREDITS + _COMMON)
 BOOK_ONE: Final = Request(path=_USAGE, event=_EVENT, events=1)
+BOOK_ONE_SPREAD: Final = Request(path=_USAGE, varies=True, is_spread=True, event=_EVENT, events=1)
 BOOK_ONE_COMMON: Final = Request(path=_USAGE + _COMMON, event=_EVENT, events=1)
 BOOK_100: Final = Request(path=_USAGE, event=_EVENT, events=100, is_batch=True)
 BOOK_100_RANDOM: Final = Request(
@@ -112,6 +118,18 @@ _BESIDE_THE_FILE: Final = (
     ),
 )
 
+_FEW_ENTRIES: Final = ("ten thousand", "tallystick, ten thousand entries")
+_ONE_ASKS: Final = (
+    ("GET credits,", GET_CREDITS, ""),
+    ("POST usage, one event,", BOOK_ONE, ""),
+)
+_ONE_AND_ALL_ASK: Final = (
+    ("GET credits,", GET_CREDITS, ", of which one asks"),
+    ("GET credits,", GET_CREDITS_SPREAD, ", which all ask"),
+    ("POST usage, one event,", BOOK_ONE, ", of which one asks"),
+    ("POST usage, one event,", BOOK_ONE_SPREAD, ", which all ask"),
+)
+
 _BESIDE_OTHERS: Final = tuple(
     Row(
         title=f"{title}, beside {yardstick}",
@@ -127,6 +145,28 @@ _BESIDE_OTHERS: Final = tuple(
         ("GET credits", GET_CREDITS, "typical stack", _rate(100)),
         ("POST usage, one event", BOOK_ONE, "typical stack", _rate(100)),
     )
+)
+
+# The smaller ledger grows while it is measured: few and short slices keep it small.
+_GROWTH: Final = tuple(
+    Row(
+        title=f"{title}, beside {fewer}",
+        request=request,
+        connections=64,
+        subject=f"tallystick, {many}",
+        yardstick=yardstick,
+        target=_cpu(1.3),
+        takes_much=True,
+        is_long=is_long,
+        seconds=1,
+        rounds=3,
+    )
+    for many, fewer, yardstick, is_long, requests in (
+        ("a million entries", *_FEW_ENTRIES, False, _ONE_ASKS),
+        ("ten million entries", *_FEW_ENTRIES, True, _ONE_ASKS),
+        ("a hundred thousand organizations", "one", "tallystick", False, _ONE_AND_ALL_ASK),
+    )
+    for title, request in ((f"{ask} {many}{who}", request) for ask, request, who in requests)
 )
 
 _LIMITER: Final = (
@@ -145,4 +185,4 @@ _LIMITER: Final = (
     ),
 )
 
-ROWS: Final = (*_BESIDE_HELLO, *_BESIDE_OTHERS, *_BESIDE_THE_FILE, *_LIMITER)
+ROWS: Final = (*_BESIDE_HELLO, *_BESIDE_OTHERS, *_GROWTH, *_BESIDE_THE_FILE, *_LIMITER)

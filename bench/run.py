@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench import clocks, load
 from bench.clocks import Reading
@@ -148,7 +149,13 @@ def _load(row: Row, running: Running, headers: Mapping[str, str], settings: Sett
         seconds=settings.seconds,
         headers=headers,
         core=settings.load_core,
+        keys=_keys(row, running),
     )
+
+
+def _keys(row: Row, running: Running) -> Path | None:
+    """The many keys of a server that has them, where the row wants requests spread."""
+    return running.tenant.keys if running.tenant is not None and row.request.is_spread else None
 
 
 def _ours(running: Running, server_cpu_ns: int, load_cpu_ns: int) -> dict[int, int]:
@@ -171,7 +178,7 @@ def _backing(running: Running, before: Reading, after: Reading) -> dict[int, int
 def _booked(row: Row, running: Running) -> int | None:
     if running.tenant is None or not row.request.events:
         return None
-    return running.tenant.booked()
+    return running.tenant.booked_by_all() if _keys(row, running) else running.tenant.booked()
 
 
 def handled_requests(row: Row, counts: Counts, booked: int) -> float:

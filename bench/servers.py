@@ -20,6 +20,7 @@ import httpx
 
 from bench import clocks
 from bench.databases import Backing, postgres_and_redis
+from bench.ledgers import found_many
 from bench.load import LoadFailed
 from bench.ports import free_port, wait_until_open
 from bench.storage import Case, fill
@@ -47,7 +48,7 @@ class Server:
     command: Callable[[int, Path], Sequence[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Path], None] | None = None
-    tenant: Callable[[str], Asker] | None = None
+    tenant: Callable[[str, Path], Asker] | None = None
     backed: Callable[[Path], AbstractContextManager[Backing]] | None = None
     works_alone: bool = False
 
@@ -86,7 +87,7 @@ def _service(name: str, about: str, *, prepare: Callable[[Path], None] | None = 
         command=_tallystick,
         environment={"TALLYSTICK_ADMIN_KEY": ADMIN_KEY},
         prepare=prepare,
-        tenant=Tenant,
+        tenant=lambda url, folder: Tenant(url, folder / _DATABASE),
     )
 
 
@@ -148,6 +149,21 @@ SERVERS: Final = {
     for server in (
         _service("tallystick", "`tallystick serve` on a new SQLite file"),
         _service(
+            "tallystick, ten thousand entries",
+            "the same on a ledger of 10⁴ entries at first",
+            prepare=_filled(Case(events=100, entries=10_000)),
+        ),
+        _service(
+            "tallystick, ten million entries",
+            "the same on a ledger of 10⁷ entries",
+            prepare=_filled(Case(events=100, entries=10 * _MILLION)),
+        ),
+        _service(
+            "tallystick, a hundred thousand organizations",
+            "the same on a database of 10⁵ organizations",
+            prepare=lambda folder: found_many(folder / _DATABASE, 100_000),
+        ),
+        _service(
             "tallystick, a million entries",
             "the same on a ledger of 10⁶ entries",
             prepare=_filled(Case(events=100, entries=_MILLION)),
@@ -179,7 +195,7 @@ SERVERS: Final = {
             " with one uvicorn worker, whose own CPU time is shown, without its databases'",
             command=_uvicorn("bench.peers.typical:app", python=peers_python, lifespan="on"),
             backed=postgres_and_redis,
-            tenant=PeersTenant,
+            tenant=lambda url, _: PeersTenant(url),
         ),
         Server(
             name="one transaction an event",
@@ -238,7 +254,7 @@ def running(server: Server, *, core: int, folder: Path) -> Iterator[Running]:
         if not server.works_alone:
             # A door may be open before the worker behind it has started.
             httpx.get(_url(port), trust_env=False)
-        tenant = server.tenant(_url(port)) if server.tenant is not None else None
+        tenant = server.tenant(_url(port), folder) if server.tenant is not None else None
         pids = clocks.family(process.pid)
         try:
             yield Running(server=server, port=port, pids=pids, tenant=tenant, backing=backing)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final, Protocol
 
+import apsw
 import httpx
+
+from bench.ledgers import KEYS
 
 ADMIN_KEY: Final = "admin-key-of-the-benchmarks"
 _ALLOWANCE: Final = 1_000_000_000
@@ -12,7 +16,10 @@ _ALLOWANCE: Final = 1_000_000_000
 
 
 class Asker(Protocol):
-    """Who asks a server that wants to know."""
+    """Who asks a server that wants to know. With `keys`, a file of them: whoever of many."""
+
+    @property
+    def keys(self) -> Path | None: ...
 
     def key_for_slices(self, like: dict[str, str] | None) -> dict[str, str]:
         """The headers of a key; where servers can have it, that of the other side (`like`)."""
@@ -20,13 +27,18 @@ class Asker(Protocol):
 
     def booked(self) -> int: ...
 
+    def booked_by_all(self) -> int: ...
+
     def close(self) -> None: ...
 
 
 class Tenant:
     """Books events of one credit each, so that what it has consumed is how many were booked."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, database: Path) -> None:
+        keys = database.with_name(KEYS)
+        self.keys = keys if keys.exists() else None
+        self._database = database
         self._client = httpx.Client(base_url=url, trust_env=False, timeout=30)
         self._id = self._admin("/organizations", {"name": "Benchmark", "allowance": _ALLOWANCE})[
             "id"
@@ -49,6 +61,13 @@ class Tenant:
         answer = self._client.get("/v1/organization/credits", headers=self._own)
         return int(_good(answer)["consumed"])
 
+    def booked_by_all(self) -> int:
+        """The same of all organizations, read beside the server from its database."""
+        connection = apsw.Connection(str(self._database), flags=apsw.SQLITE_OPEN_READONLY)
+        [(consumed,)] = connection.execute("SELECT sum(consumed) FROM accounts")
+        connection.close()
+        return int(consumed) // 1_000_000
+
     def _key(self, **terms: object) -> dict[str, str]:
         path = f"/organizations/{self._id}/keys"
         secret = self._admin(path, {"name": "Benchmark", **terms})["secret"]
@@ -61,6 +80,8 @@ class Tenant:
 
 class PeersTenant:
     """The one account of `peers.typical`, which admits any key that is shown to it."""
+
+    keys = None
 
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, trust_env=False, timeout=30)
@@ -75,6 +96,9 @@ class PeersTenant:
     def booked(self) -> int:
         answer = self._client.get("/v1/organization/credits", headers=self._own)
         return int(_good(answer)["consumed"])
+
+    def booked_by_all(self) -> int:
+        return self.booked()
 
     def _admit(self, headers: dict[str, str]) -> dict[str, str]:
         self._client.post("/keys", headers=headers).raise_for_status()
