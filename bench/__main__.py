@@ -24,6 +24,7 @@ from bench.servers import SERVERS, Running, running
 
 _PROJECT: Final = Path(__file__).resolve().parents[1]
 _RESULTS: Final = Path(__file__).with_name("results")
+_ROUNDS_WITHOUT_TARGET: Final = 3
 _NO_DISKS: Final = frozenset({"tmpfs", "ramfs"})
 
 
@@ -46,7 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         find_wrk()
         settings = _settings(options)
         with _scratch(options.scratch, any_disk=options.quick) as folder:
-            taken = _take(rows, asides, settings, folder, quick=options.quick)
+            taken = _take(
+                rows,
+                asides,
+                settings,
+                folder,
+                quick=options.quick,
+                mixed_seconds=options.mixed_seconds,
+            )
             report.write(taken, options.results)
             print(*report.promises(taken), sep="\n")
     except LoadFailed as failure:
@@ -72,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         default=10,
         metavar="SECONDS",
         help="how long a round waits for others to be quiet (10)",
+    )
+    parser.add_argument(
+        "--mixed-seconds", type=int, default=30, help="length of the mixed load (30)"
     )
     parser.add_argument(
         "--results", type=Path, default=_RESULTS, metavar="FOLDER", help="where figures go"
@@ -121,13 +132,14 @@ def _take(
     folder: Path,
     *,
     quick: bool,
+    mixed_seconds: int,
 ) -> report.Report:
     taken_at = datetime.now(UTC).replace(microsecond=0)
     with ExitStack() as stack:
         machine = describe_machine(folder, wakeful=stack.enter_context(wakeful()))
         servers = _start_all(stack, rows, settings, folder)
         measured = [_measure(row, servers, settings) for row in rows]
-        findings = [_find(aside) for aside in asides]
+        findings = [_find(aside, settings, folder, mixed_seconds) for aside in asides]
     return report.Report(
         taken_at=taken_at,
         is_quick=quick,
@@ -151,19 +163,25 @@ def _start_all(
     }
 
 
-def _find(aside: Aside) -> Finding:
+def _find(aside: Aside, settings: Settings, folder: Path, seconds: int) -> Finding:
     print(aside.title, flush=True)
-    return aside.take()
+    return aside.take(settings, folder, seconds)
 
 
 def _measure(row: Row, servers: Mapping[str, Running], settings: Settings) -> Measured:
     print(f"{row.title}, connections: {row.connections}", flush=True)
+    if row.target is None:
+        settings = _at_most(settings, _ROUNDS_WITHOUT_TARGET)
     if row.seconds is not None:
         settings = replace(settings, seconds=min(row.seconds, settings.seconds))
     if row.rounds is not None:
-        most = min(row.rounds, settings.rounds)
-        settings = replace(settings, rounds=most, most_rounds=most * 3)
+        settings = _at_most(settings, row.rounds)
     return measure(row, servers, settings, lambda line: print(line, flush=True))
+
+
+def _at_most(settings: Settings, rounds: int) -> Settings:
+    rounds = min(rounds, settings.rounds)
+    return replace(settings, rounds=rounds, most_rounds=min(3 * rounds, settings.most_rounds))
 
 
 if __name__ == "__main__":

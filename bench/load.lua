@@ -60,9 +60,9 @@ end
 function done(summary, latency)
   local failed = summary.errors
   io.write(string.format(
-    'load: {"answers": %d, "microseconds": %d, "p50_us": %d, "p99_us": %d, '
+    'load: {"answers": %d, "microseconds": %d, "p50_us": %d, "p99_us": %d, "max_us": %d, '
       .. '"refused": %d, "broken": %d}\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency.max,
     failed.status, failed.connect + failed.read + failed.write + failed.timeout
   ))
 end

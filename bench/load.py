@@ -61,6 +61,7 @@ class Counts:
     microseconds: int
     p50_us: int
     p99_us: int
+    max_us: int
     cpu_ns: int
 
 

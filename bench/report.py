@@ -143,6 +143,8 @@ def promises(report: Report) -> Iterator[str]:
     head = ("path", "connections", "yardstick", "promised", "measured", "verdict")
     rows = [_promise(each, report) for each in report.measured if each.row.target is not None]
     yield from _table(head, [*rows, *map(_aside, report.asides)])
+    yield ""
+    yield from (f"- {note}" for finding in report.asides for note in finding.notes)
 
 
 def _promise(measured: Measured, report: Report) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class Tenant:
     def close(self) -> None:
         self._client.close()
 
-    def key_for_slices(self, like: dict[str, str] | None) -> dict[str, str]:  # noqa: ARG002
+    def key_for_slices(self, like: dict[str, str] | None) -> dict[str, str]:  # noqa: ARG002 (the protocol has it)
         """The headers of a key in a teamspace of its own, whose windows are empty. Secrets are made
         here, so it cannot be another's."""
         teamspace = self._client.post(

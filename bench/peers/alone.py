@@ -38,6 +38,7 @@ def work(step: Step, seconds: float, per_step: int = 1) -> dict[str, int]:
         "microseconds": spent // 1000,
         "p50_us": each[len(each) // 2] // 1000,
         "p99_us": each[len(each) * 99 // 100] // 1000,
+        "max_us": each[-1] // 1000,
         "refused": 0,
         "broken": 0,
     }

@@ -124,7 +124,7 @@ def test_where_all_are_disturbed_all_count() -> None:
     assert not found.is_clean
 
 
-COUNTS = Counts(answers=10, microseconds=1, p50_us=1, p99_us=1, cpu_ns=1)
+COUNTS = Counts(answers=10, microseconds=1, p50_us=1, p99_us=1, max_us=1, cpu_ns=1)
 BATCHES = Row(title="batches", request=BOOK_100, connections=2, yardstick="hello")
 
 
