@@ -155,9 +155,7 @@ def test_a_store_whose_file_is_gone_says_so(tmp_path: Path, replacement: bytes |
     asyncio.run(scenario())
 
 
-def test_the_log_is_written_and_moved_in_threads_only(
-    tmp_path: Path, disk: ForgetfulDisk
-) -> None:
+def test_the_log_is_written_and_moved_in_threads_only(tmp_path: Path, disk: ForgetfulDisk) -> None:
     threads: set[tuple[str, str]] = set()
 
     async def scenario() -> None:
