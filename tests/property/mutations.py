@@ -201,14 +201,14 @@ MUTATIONS = (
     Mutation(
         "rule 8: no timestamp differs from any timestamp",
         "commands",
-        "-1 if occurred_at is None else occurred_at, overdraw",
-        "0 if occurred_at is None else occurred_at * 0, overdraw",
+        "moment = -1 if occurred_at is None else occurred_at",
+        "moment = 0",
     ),
     Mutation(
         "rule 8: the teamspace is part of the content",
         "commands",
-        "for text in (teamspace_id, meter):",
-        "for text in (meter,):",
+        "overdraw), _part(teamspace_id), _part(meter)]",
+        "overdraw), _part(meter)]",
     ),
     Mutation(
         "rule 8: duplicates are looked up before any state is judged",
