@@ -239,7 +239,7 @@ def _latency_line(measured: Measured) -> tuple[str, ...]:
 def _yardsticks(measured: Sequence[Measured]) -> Iterator[str]:
     for name in dict.fromkeys(each.row.yardstick for each in measured):
         titles = dict.fromkeys(each.row.title for each in measured if each.row.yardstick == name)
-        yield f"- The yardstick of *{'*, *'.join(titles)}* is a {SERVERS[name].about}."
+        yield f"- The yardstick of *{'*, *'.join(titles)}* is: {SERVERS[name].about}."
 
 
 def _notes(measured: Iterable[Measured]) -> Iterator[str]:

@@ -150,27 +150,27 @@ SERVERS: Final = {
         _service("tallystick", "`tallystick serve` on a new SQLite file"),
         _service(
             "tallystick, ten thousand entries",
-            "the same on a ledger of 10⁴ entries at first",
+            "`tallystick serve` on a ledger of 10⁴ entries at first",
             prepare=_filled(Case(events=100, entries=10_000)),
         ),
         _service(
             "tallystick, ten million entries",
-            "the same on a ledger of 10⁷ entries",
+            "`tallystick serve` on a ledger of 10⁷ entries",
             prepare=_filled(Case(events=100, entries=10 * _MILLION)),
         ),
         _service(
             "tallystick, a hundred thousand organizations",
-            "the same on a database of 10⁵ organizations",
+            "`tallystick serve` on a database of 10⁵ organizations",
             prepare=lambda folder: found_many(folder / _DATABASE, 100_000),
         ),
         _service(
             "tallystick, a million entries",
-            "the same on a ledger of 10⁶ entries",
+            "`tallystick serve` on a ledger of 10⁶ entries",
             prepare=_filled(Case(events=100, entries=_MILLION)),
         ),
         _service(
             "tallystick, a million entries, random ids",
-            "the same on a ledger of 10⁶ entries with random ids",
+            "`tallystick serve` on a ledger of 10⁶ entries with random ids",
             prepare=_filled(Case(events=100, entries=_MILLION, ids="random")),
         ),
         Server(
