@@ -116,7 +116,11 @@ SELECT sequence FROM accounts WHERE organization_id = ?1
 SELECT booked_at FROM entries WHERE organization_id = ?1 AND sequence = ?2
 
 -- name: sequence_of_event
-SELECT sequence FROM usage_events WHERE organization_id = ?1 AND event_id = ?2
+-- The second part looks through a small table, and only where the first found nothing.
+SELECT sequence FROM merged_usage_events WHERE organization_id = ?1 AND event_id = ?2
+UNION ALL
+SELECT sequence FROM recent_usage_events WHERE organization_id = ?1 AND event_id = ?2
+LIMIT 1
 
 -- name: read_sealed
 SELECT
