@@ -88,7 +88,7 @@ class Figures:
 
     @property
     def ratio(self) -> float:
-        return self.events_per_second / self.bare_per_second
+        return self.events_per_second / self.bare_per_second if self.bare_per_second else 0.0
 
     def __str__(self) -> str:
         return (
