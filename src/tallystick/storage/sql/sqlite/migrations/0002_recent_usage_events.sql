@@ -1,5 +1,5 @@
 -- New ids go to a small table in the order of writing, and from there, sorted, to the big one: see
--- docs/adr/0015. What asks for usage events asks the view, which has each of them once.
+-- docs/adr/0017. What asks for usage events asks the view, which has each of them once.
 
 DROP TRIGGER usage_events_refuse_update;
 DROP TRIGGER usage_events_refuse_delete;
