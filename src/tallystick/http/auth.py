@@ -104,7 +104,7 @@ class Authenticator:
 
     def forget(self, changes: Changes) -> None:
         """Listens to the ledger: drops what is remembered where it may have changed."""
-        if changes.keys or changes.secrets or changes.organizations or changes.teamspaces:
+        if changes.concern_keys():
             self._remembered = {}
 
     def digest(self, secret: bytes) -> bytes:

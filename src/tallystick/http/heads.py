@@ -91,7 +91,7 @@ class Heads:
 
     def forget(self, changes: Changes) -> None:
         """Listens to the ledger: drops everything where a key may have changed."""
-        if changes.keys or changes.secrets or changes.organizations or changes.teamspaces:
+        if changes.concern_keys():
             self._young, self._old, self._size = {}, {}, 0
 
     def second_passed(self) -> None:

@@ -147,6 +147,10 @@ class Changes:
     """When keys were last used."""
     forget_replays_before: int | None = None
 
+    def concern_keys(self) -> bool:
+        """Whether what a key stands for, or may do, can be another than before."""
+        return bool(self.keys or self.secrets or self.organizations or self.teamspaces)
+
     def is_empty(self) -> bool:
         return not any(getattr(self, name) for name in self.__slots__)
 
