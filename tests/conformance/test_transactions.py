@@ -250,8 +250,9 @@ def test_a_grant_is_one_object_wherever_it_is_found(backend: Backend) -> None:
     )
     live = snapshot.accounts[ACME].grants[grant_id]
     assert snapshot.grants[ACME, grant_id] is live
-    entry, named = snapshot.references[ACME, "ref-1"]
-    assert named is live
+    named = snapshot.references[ACME, "ref-1"]
+    entry = named.entry
+    assert named.grant is live
     assert entry is not None
     assert (entry.kind, entry.grant_id) == (EntryKind.GRANT_ISSUED, grant_id)
 

@@ -9,7 +9,7 @@ or once after three years, the entries are the same to the byte.
 
 Invariants (micro-credits):
     remaining = the sum of `remaining` over active grants, and over ended ones what is held
-    held      = the sum of `held` over all grants, at most `remaining`
+    held      = the sum of `held` over all grants, and over all open holds; at most `remaining`
     pending   = the sum of `remaining` over grants that are not effective yet
     total     = remaining + consumed - overage; total + pending <= MAX_SUM
     consumed <= MAX_SUM
@@ -24,11 +24,20 @@ from typing import TYPE_CHECKING
 from tallystick.domain.commands import AccountStatus
 from tallystick.domain.credits import MAX_SUM
 from tallystick.domain.entries import GENESIS, Entry, EntryKind, canonical_json
-from tallystick.domain.grants import DEFAULT_PRIORITY, Grant, GrantKind, GrantStatus, burn_key
+from tallystick.domain.grants import (
+    DEFAULT_PRIORITY,
+    Drawn,
+    Grant,
+    GrantKind,
+    GrantStatus,
+    burn_key,
+)
+from tallystick.domain.holds import Hold, HoldStatus, add_open, expire_holds
 from tallystick.domain.ids import derive_id
 from tallystick.domain.periods import Calendar
 
 if TYPE_CHECKING:
+    from tallystick.domain.budgets import Budgets
     from tallystick.domain.plans import Plan
 
 
@@ -38,7 +47,8 @@ class Account:
 
     `plan` is in force; `next_plan`, where there is one, replaces it when the period ends.
     `burning` holds the active grants that have something left, in burn order; `waiting` those that
-    are not effective yet; `grants` all that were loaded or touched, by id.
+    are not effective yet; `grants` all that were loaded or touched, by id. `open_holds` are all
+    open ones in the order in which they expire; `holds` all that were loaded or touched, by id.
     """
 
     organization_id: str
@@ -61,6 +71,9 @@ class Account:
     grants: dict[str, Grant] = field(default_factory=dict)
     burning: list[Grant] = field(default_factory=list)
     waiting: list[Grant] = field(default_factory=list)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    open_holds: list[Hold] = field(default_factory=list)
+    budgets: Budgets = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -78,11 +91,15 @@ class Account:
     def copy(self) -> Account:
         """An account that changes without changing this one."""
         grants = {grant_id: replace(grant) for grant_id, grant in self.grants.items()}
+        holds = {hold_id: replace(hold) for hold_id, hold in self.holds.items()}
         return replace(
             self,
             grants=grants,
             burning=[grants[grant.id] for grant in self.burning],
             waiting=[grants[grant.id] for grant in self.waiting],
+            holds=holds,
+            open_holds=[holds[hold.id] for hold in self.open_holds],
+            budgets={name: replace(budget) for name, budget in self.budgets.items()},
         )
 
     def add_loaded(self, grant: Grant) -> None:
@@ -93,6 +110,12 @@ class Account:
         elif grant.status is GrantStatus.ACTIVE and grant.remaining:
             insort(self.burning, grant, key=burn_key)
 
+    def add_hold(self, hold: Hold) -> None:
+        """Takes in a hold that was placed or read back."""
+        self.holds[hold.id] = hold
+        if hold.status is HoldStatus.OPEN:
+            add_open(self.open_holds, hold)
+
     def entry(
         self,
         kind: EntryKind,
@@ -100,10 +123,15 @@ class Account:
         credits_moved: int = 0,
         *,
         grant_id: str | None = None,
+        hold: Hold | None = None,
+        drawn: Drawn = (),
         detail: str | None = None,
         content: bytes | None = None,
     ) -> Entry:
-        """The next entry about a grant or the account, with the balances as they are now."""
+        """The next entry about a grant, a hold or the account, with the balances as they are now.
+
+        Usage and its reversals have more to say: see `spending` and `reversals`.
+        """
         self.sequence += 1
         self.advanced_to = at
         return Entry(
@@ -111,13 +139,13 @@ class Account:
             sequence=self.sequence,
             kind=kind,
             credits=credits_moved,
-            drawn=(),
+            drawn=drawn,
             grant_id=grant_id,
             event_id=None,
-            hold_id=None,
-            teamspace_id=None,
-            api_key_id=None,
-            meter=None,
+            hold_id=None if hold is None else hold.id,
+            teamspace_id=None if hold is None else hold.teamspace_id,
+            api_key_id=None if hold is None else hold.api_key_id,
+            meter=None if hold is None else hold.meter,
             occurred_at=None,
             booked_at=at,
             remaining_after=self.remaining,
@@ -147,6 +175,7 @@ def advance(account: Account, now: int) -> list[Entry]:
     calendar = Calendar()
     while account.next_due_at <= now:
         at = account.next_due_at
+        expire_holds(account, at, entries)
         _expire_grants(account, at, calendar, entries)
         if account.period_end == at:
             account.plan = account.next_plan or account.plan
@@ -161,6 +190,8 @@ def advance(account: Account, now: int) -> list[Entry]:
 def _next_due(account: Account) -> int:
     """The first instant at which time changes the account."""
     due = account.period_end
+    if account.open_holds:
+        due = min(due, account.open_holds[0].expires_at)
     for grant in account.burning:
         due = min(due, grant.ends_at)
     for grant in account.waiting:
@@ -208,6 +239,8 @@ def _start_period(account: Account, at: int, bounds: tuple[int, int], entries: l
     account.period_index += 1
     account.period_start, account.period_end = bounds
     account.consumed = account.overage = 0
+    for budget in account.budgets.values():
+        budget.used = 0
     account.allowance_grant_id = None
     detail = canonical_json(
         {

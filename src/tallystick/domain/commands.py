@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tallystick.domain.entries import canonical_json
@@ -16,10 +17,12 @@ from tallystick.domain.errors import Refusal
 from tallystick.domain.grants import DEFAULT_PRIORITY, GrantKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from tallystick.domain.budgets import Budget
     from tallystick.domain.entries import Entry
     from tallystick.domain.grants import Grant
+    from tallystick.domain.holds import Hold
     from tallystick.domain.periods import Schedule
     from tallystick.domain.plans import Overage, Plan, Rollover
 
@@ -49,6 +52,103 @@ class BookUsage(NamedTuple):
     teamspace_id: str
     api_key_id: str | None
     content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceHold:
+    """Sets credits aside for `expires_in` microseconds."""
+
+    credits: int
+    expires_in: int
+    reference: str | None = None
+    meter: str | None = None
+    dimensions: Mapping[str, str] | None = None
+    teamspace_id: str
+    api_key_id: str | None
+
+    def content(self) -> bytes:
+        """The digest by which a repeated `reference` is told from a changed one."""
+        return _digest(
+            {
+                "credits": self.credits,
+                "dimensions": dict(self.dimensions or {}),
+                "expires_in": self.expires_in,
+                "meter": self.meter,
+                "teamspace_id": self.teamspace_id,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureHold:
+    """Books usage out of a hold, for the teamspace and the key that placed it.
+
+    `event_id` is the hold's id where None; meter and dimensions are the hold's where None. `final`
+    gives back what is then still held. What goes beyond the hold needs `allow_excess`, and is
+    decided as usage is. `acting_for` is the teamspace for which the caller may act, None: any.
+    """
+
+    hold_id: str
+    credits: int
+    event_id: str | None = None
+    final: bool = False
+    allow_excess: bool = False
+    overdraw: bool = False
+    meter: str | None = None
+    occurred_at: int | None = None
+    dimensions: Mapping[str, str] | None = None
+    acting_for: str | None = None
+
+    @property
+    def booked_as(self) -> str:
+        """The usage event's id."""
+        return self.hold_id if self.event_id is None else self.event_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseHold:
+    """Gives back all that is still held."""
+
+    hold_id: str
+    acting_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendHold:
+    """Lets a hold live for `expires_in` microseconds from now; never shortens its life."""
+
+    hold_id: str
+    expires_in: int
+    acting_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReverseUsage:
+    """Gives `credits` of a usage event back, or, where None, all that is left of it."""
+
+    event_id: str
+    credits: int | None = None
+    reference: str | None = None
+    note: str | None = None
+    acting_for: str | None = None
+
+    def content(self) -> bytes:
+        """The digest by which a repeated reversal is told from a changed one."""
+        return _digest({"credits": self.credits, "note": self.note})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetBudget:
+    """Caps a teamspace's or key's consumption; `used` is its net usage in the present period."""
+
+    subject_id: str
+    limit: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveBudget:
+    subject_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +197,20 @@ class SetStatus:
     status: AccountStatus
 
 
-Command = BookUsage | CreateGrant | VoidGrant | ChangePlan | SetStatus
+Command = (
+    BookUsage
+    | PlaceHold
+    | CaptureHold
+    | ReleaseHold
+    | ExtendHold
+    | ReverseUsage
+    | SetBudget
+    | RemoveBudget
+    | CreateGrant
+    | VoidGrant
+    | ChangePlan
+    | SetStatus
+)
 
 
 class Booked(NamedTuple):
@@ -105,6 +218,36 @@ class Booked(NamedTuple):
 
     entry: Entry
     duplicate: bool = False
+
+
+class Held(NamedTuple):
+    """The hold as it is now, and whether the same had been placed before."""
+
+    hold: Hold
+    duplicate: bool = False
+
+
+class Captured(NamedTuple):
+    """The hold afterwards, and the receipt of what was booked."""
+
+    hold: Hold
+    booked: Booked
+
+
+class Reversed(NamedTuple):
+    """The entry that gave credits back, and whether it had been written before.
+
+    `entry.drawn` is what went back to which grant; `reversal_facts` reads the rest.
+    """
+
+    entry: Entry
+    duplicate: bool = False
+
+
+class BudgetSet(NamedTuple):
+    """The budget as it is now; None where it was removed."""
+
+    budget: Budget | None
 
 
 class Issued(NamedTuple):
@@ -129,16 +272,22 @@ class Changed(NamedTuple):
     status: AccountStatus
 
 
-Outcome = Booked | Issued | Voided | Changed | Refusal
+Outcome = Booked | Held | Captured | Reversed | BudgetSet | Issued | Voided | Changed | Refusal
 
 
 class Earlier(NamedTuple):
     """What the ledger knows of the ids that a command names."""
 
     entry: Entry | None = None
-    """The usage entry with the command's event id, or the issue with its reference."""
+    """The usage entry with the command's event id, or the first one with its reference."""
     grant: Grant | None = None
     """The grant that the command or `entry` names."""
+    hold: Hold | None = None
+    """The hold that the command or `entry` names."""
+    reversals: Sequence[Entry] = ()
+    """What has been reversed of the usage event, in order."""
+    drawn_from: Mapping[str, Grant] = MappingProxyType({})
+    """The grants that the usage event drew from, by id."""
 
 
 NOTHING_EARLIER: Final = Earlier()
@@ -165,6 +314,19 @@ def usage_content(
     return hashlib.sha256(b"".join(parts)).digest()
 
 
+def capture_content(command: CaptureHold, usage: bytes) -> bytes:
+    """The digest by which a repeated capture is told from a changed one.
+
+    `usage` is the `usage_content` of what it books. Plain usage never has the same digest.
+    """
+    flags = b"capture|%d|%d|" % (command.final, command.allow_excess)
+    return hashlib.sha256(flags + _part(command.hold_id) + usage).digest()
+
+
+def _digest(facts: Mapping[str, object]) -> bytes:
+    return hashlib.sha256(canonical_json(facts).encode()).digest()
+
+
 def _part(text: str | None) -> bytes:
     if text is None:
         return b"-1:"
@@ -174,7 +336,7 @@ def _part(text: str | None) -> bytes:
 
 def grant_content(command: CreateGrant) -> bytes:
     """The digest by which a repeated grant reference is told from a changed one."""
-    return hashlib.sha256(canonical_json(command.content()).encode()).digest()
+    return _digest(command.content())
 
 
 def is_too_early(instant: int) -> bool:

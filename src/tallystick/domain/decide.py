@@ -11,27 +11,38 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from tallystick.domain.account import issue_allowance, issue_grant
+from tallystick.domain.budgets import Budget
 from tallystick.domain.commands import (
     NOTHING_EARLIER,
     AccountStatus,
-    Booked,
     BookUsage,
+    BudgetSet,
+    CaptureHold,
     Changed,
     ChangePlan,
     Command,
     CreateGrant,
     Earlier,
+    ExtendHold,
     Issued,
     Outcome,
+    PlaceHold,
+    ReleaseHold,
+    RemoveBudget,
+    ReverseUsage,
+    SetBudget,
     SetStatus,
     Voided,
     VoidGrant,
     grant_content,
 )
-from tallystick.domain.credits import MAX_SUM
 from tallystick.domain.entries import Entry, EntryKind, canonical_json
 from tallystick.domain.errors import CorruptLedger, Reason, Refusal
-from tallystick.domain.grants import Grant, GrantStatus, draw
+from tallystick.domain.grants import Grant, GrantStatus
+from tallystick.domain.holding import extend_hold, place_hold, release_hold
+from tallystick.domain.refusals import not_active
+from tallystick.domain.reversals import reverse_usage
+from tallystick.domain.spending import book_usage, capture_hold
 
 if TYPE_CHECKING:
     from tallystick.domain.account import Account
@@ -52,79 +63,48 @@ def decide(
     """What becomes of `command` at `now`; changes `account` unless it is refused."""
     match command:
         case BookUsage():
-            return _book_usage(account, command, now, earlier)
+            return book_usage(account, command, now, earlier)
+        case ReverseUsage():
+            return reverse_usage(account, command, now, earlier)
+        case PlaceHold() | CaptureHold() | ReleaseHold() | ExtendHold():
+            return _decide_about_hold(account, command, now, earlier)
         case CreateGrant():
             return _create_grant(account, command, now, earlier)
         case VoidGrant():
             return _void_grant(account, command, now, earlier)
+        case ChangePlan() | SetStatus() | SetBudget() | RemoveBudget():
+            return _decide_about_terms(account, command, now)
+
+
+def _decide_about_hold(
+    account: Account,
+    command: PlaceHold | CaptureHold | ReleaseHold | ExtendHold,
+    now: int,
+    earlier: Earlier,
+) -> Decision:
+    match command:
+        case PlaceHold():
+            return place_hold(account, command, now, earlier)
+        case CaptureHold():
+            return capture_hold(account, command, now, earlier)
+        case ReleaseHold():
+            return release_hold(account, command, now, earlier)
+        case ExtendHold():
+            return extend_hold(account, command, now, earlier)
+
+
+def _decide_about_terms(
+    account: Account, command: ChangePlan | SetStatus | SetBudget | RemoveBudget, now: int
+) -> Decision:
+    match command:
         case ChangePlan():
             return _change_plan(account, command, now)
         case SetStatus():
             return _set_status(account, command)
-
-
-def _book_usage(account: Account, command: BookUsage, now: int, earlier: Earlier) -> Decision:
-    if earlier.entry is not None:
-        if earlier.entry.content != command.content:
-            return Refusal(reason=Reason.ID_REUSED), []
-        return Booked(earlier.entry, duplicate=True), []
-    if refusal := _usage_refusal(account, command):
-        return refusal, []
-
-    # ── decided: from here on, only changes ──
-    used = command.credits
-    covered = min(used, account.available)
-    drawn = draw(account.burning, covered)
-    if len(drawn) > 1 or (drawn and not account.grants[drawn[0][0]].remaining):
-        account.burning = [grant for grant in account.burning if grant.remaining]
-    account.remaining -= covered
-    account.consumed += used
-    account.overage += used - covered
-    account.sequence += 1
-    account.advanced_to = now
-    entry = Entry(
-        account.organization_id,
-        account.sequence,
-        EntryKind.USAGE_BOOKED,
-        used,
-        drawn,
-        None,
-        command.event_id,
-        None,
-        command.teamspace_id,
-        command.api_key_id,
-        command.meter,
-        now if command.occurred_at is None else command.occurred_at,
-        now,
-        account.remaining,
-        account.consumed,
-        account.overage,
-        account.held,
-        None,
-        command.content,
-    )
-    return Booked(entry), [entry]
-
-
-def _usage_refusal(account: Account, command: BookUsage) -> Refusal | None:
-    if account.status is not AccountStatus.ACTIVE:
-        return _not_active(account)
-    if account.consumed + command.credits > MAX_SUM:
-        return Refusal(reason=Reason.SUM_LIMIT, figures={"room": MAX_SUM - account.consumed})
-    missing = command.credits - account.available
-    if missing > 0 and not command.overdraw:
-        headroom = account.plan.overage.headroom(account.overage)
-        if missing > headroom:
-            return Refusal(
-                reason=Reason.NOT_COVERED,
-                figures={
-                    "required": command.credits,
-                    "available": account.available,
-                    "overage_headroom": headroom,
-                    "resets_at": account.period_end,
-                },
-            )
-    return None
+        case SetBudget():
+            return _set_budget(account, command)
+        case RemoveBudget():
+            return _remove_budget(account, command)
 
 
 def _create_grant(account: Account, command: CreateGrant, now: int, earlier: Earlier) -> Decision:
@@ -135,7 +115,7 @@ def _create_grant(account: Account, command: CreateGrant, now: int, earlier: Ear
         grant = account.grants.get(_expect(earlier.entry.grant_id), earlier.grant)
         return Issued(replace(_expect(grant)), duplicate=True), []
     if account.status is AccountStatus.CLOSED:
-        return _not_active(account), []
+        return not_active(account), []
     effective_at = now if command.effective_at is None else command.effective_at
     if command.expires_at is not None and command.expires_at <= max(now, effective_at):
         return Refusal(reason=Reason.GRANT_ENDED, figures={"now": now}), []
@@ -201,7 +181,7 @@ def _end(account: Account, grant: Grant, status: GrantStatus) -> None:
 
 def _change_plan(account: Account, command: ChangePlan, now: int) -> Decision:
     if account.status is AccountStatus.CLOSED:
-        return _not_active(account), []
+        return not_active(account), []
     before = account.next_plan or account.plan
     after = _changed_plan(before, command)
     difference = _allowance_difference(account, after) if command.apply_now else 0
@@ -273,9 +253,31 @@ def _change_allowance(account: Account, difference: int, now: int) -> Entry:
     return account.entry(EntryKind.GRANT_ISSUED, now, difference, grant_id=grant.id, detail=detail)
 
 
+def _set_budget(account: Account, command: SetBudget) -> Decision:
+    """Any limit takes effect at once, also one below what has been used."""
+    if account.status is AccountStatus.CLOSED:
+        return not_active(account), []
+    budget = account.budgets.get(command.subject_id)
+    if budget is None:
+        held = sum(
+            hold.held
+            for hold in account.open_holds
+            if command.subject_id in {hold.teamspace_id, hold.api_key_id}
+        )
+        budget = Budget(subject_id=command.subject_id, limit=0, used=command.used, held=held)
+        account.budgets[command.subject_id] = budget
+    budget.limit = command.limit
+    return BudgetSet(replace(budget)), []
+
+
+def _remove_budget(account: Account, command: RemoveBudget) -> Decision:
+    account.budgets.pop(command.subject_id, None)
+    return BudgetSet(None), []
+
+
 def _set_status(account: Account, command: SetStatus) -> Decision:
     if account.status is AccountStatus.CLOSED and command.status is not AccountStatus.CLOSED:
-        return _not_active(account), []
+        return not_active(account), []
     account.status = command.status
     return changed(account), []
 
@@ -285,11 +287,6 @@ def changed(account: Account) -> Changed:
     if account.next_plan is None:
         return Changed(account.plan, None, account.status)
     return Changed(account.next_plan, account.period_end, account.status)
-
-
-def _not_active(account: Account) -> Refusal:
-    is_closed = account.status is AccountStatus.CLOSED
-    return Refusal(reason=Reason.CLOSED if is_closed else Reason.SUSPENDED)
 
 
 def _expect(value: T | None) -> T:

@@ -44,6 +44,11 @@ class EntryKind(enum.StrEnum):
     GRANT_EXPIRED = "grant.expired"
     GRANT_VOIDED = "grant.voided"
     USAGE_BOOKED = "usage.booked"
+    USAGE_REVERSED = "usage.reversed"
+    HOLD_PLACED = "hold.placed"
+    HOLD_EXTENDED = "hold.extended"
+    HOLD_RELEASED = "hold.released"
+    HOLD_EXPIRED = "hold.expired"
 
 
 class Entry(NamedTuple):

@@ -34,23 +34,43 @@ class Reason(enum.IntEnum):
     """The id or reference was used before, with other content."""
     NO_SUCH_GRANT = 2
     """No grant of the organization has this id."""
-    CLOSED = 3
+    NO_SUCH_HOLD = 3
+    """No hold of the organization has this id."""
+    NO_SUCH_EVENT = 4
+    """No usage event with this id was booked in the organization."""
+    CLOSED = 5
     """The organization is closed for good."""
-    SUSPENDED = 4
+    SUSPENDED = 6
     """The organization may read, but spend nothing."""
-    GRANT_ENDED = 5
+    OTHER_TEAMSPACE = 7
+    """The hold or the event belongs to a teamspace for which the key may not act."""
+    GRANT_ENDED = 8
     """The new grant would have expired before it was issued."""
-    SUM_LIMIT = 6
+    HOLD_ENDED = 9
+    """The hold was captured, released or has expired."""
+    HOLD_TOO_LONG = 10
+    """The hold would live longer than a hold may."""
+    SUM_LIMIT = 11
     """The organization's sums would leave the range that clients read exactly."""
-    TAKES_TOO_MUCH = 7
+    TAKES_TOO_MUCH = 12
     """More was to be taken back from a grant than is neither spent nor held."""
-    NOT_COVERED = 8
-    """Grants and overage policy do not cover the usage."""
+    MORE_THAN_HELD = 13
+    """More was to be captured than is held, without leave to."""
+    MORE_THAN_BOOKED = 14
+    """More was to be reversed than is left of the usage event."""
+    NOT_COVERED = 15
+    """Grants and overage policy do not cover the usage, or grants the hold."""
+    OVER_BUDGET = 16
+    """A budget does not cover the usage or the hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A command that changed nothing, and the figures that decided it (micro-credits)."""
+    """A command that changed nothing, and what decided it.
+
+    `figures` are micro-credits and instants, `facts` ids and states.
+    """
 
     reason: Reason
     figures: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)

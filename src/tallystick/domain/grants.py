@@ -94,3 +94,17 @@ def draw(in_burn_order: Iterable[Grant], credits_wanted: int) -> Drawn:
         if not grant.remaining:
             grant.status = GrantStatus.EXHAUSTED
     return tuple(drawn)
+
+
+def set_aside(in_burn_order: Iterable[Grant], credits_wanted: int) -> Drawn:
+    """Marks up to `credits_wanted` in the grants as held and says in which."""
+    parts: list[tuple[str, int]] = []
+    for grant in in_burn_order:
+        if not credits_wanted:
+            break
+        part = min(grant.unheld, credits_wanted)
+        if part:
+            grant.held += part
+            credits_wanted -= part
+            parts.append((grant.id, part))
+    return tuple(parts)
