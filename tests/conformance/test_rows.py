@@ -85,15 +85,19 @@ def test_an_account_comes_with_the_grants_that_still_matter(backend: Backend) ->
         grant(4),
     ]
     allowance = grant(3, status=GrantStatus.EXHAUSTED, remaining=0, held=0)
-    ended = [
-        grant(5, status=GrantStatus.EXPIRED),
-        grant(6, status=GrantStatus.VOIDED),
-        grant(7, status=GrantStatus.EXHAUSTED, remaining=0, held=0),
+    held = [
+        grant(5, status=GrantStatus.EXPIRED, remaining=2),
+        grant(6, status=GrantStatus.VOIDED, remaining=2),
     ]
-    grants = [(ACME, one) for one in [*live, allowance, *ended]] + [(OTHER, grant(1))]
+    ended = [
+        grant(7, status=GrantStatus.EXHAUSTED, remaining=0, held=0),
+        grant(8, status=GrantStatus.EXPIRED, remaining=0, held=0),
+        grant(9, status=GrantStatus.VOIDED, remaining=0, held=0),
+    ]
+    grants = [(ACME, one) for one in [*live, allowance, *held, *ended]] + [(OTHER, grant(1))]
     backend.write(Changes(accounts=[full_account()], grants=grants))
     (account,) = backend.load(Wanted(organizations={ACME})).accounts.values()
-    assert account.grants == {one.id: one for one in [*live, allowance]}
+    assert account.grants == {one.id: one for one in [*live, allowance, *held]}
     assert [one.id for one in account.burning] == ["grant_004", "grant_002"]
     assert [one.id for one in account.waiting] == ["grant_001"]
     assert all(account.grants[one.id] is one for one in [*account.burning, *account.waiting])

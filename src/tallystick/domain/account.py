@@ -21,6 +21,7 @@ from bisect import insort
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tallystick.domain.budgets import note_held
 from tallystick.domain.commands import AccountStatus
 from tallystick.domain.credits import MAX_SUM
 from tallystick.domain.entries import GENESIS, Entry, EntryKind, canonical_json
@@ -32,7 +33,7 @@ from tallystick.domain.grants import (
     GrantStatus,
     burn_key,
 )
-from tallystick.domain.holds import Hold, HoldStatus, add_open, expire_holds
+from tallystick.domain.holds import Hold, add_open, expire_holds
 from tallystick.domain.ids import derive_id
 from tallystick.domain.periods import Calendar
 
@@ -111,10 +112,10 @@ class Account:
             insort(self.burning, grant, key=burn_key)
 
     def add_hold(self, hold: Hold) -> None:
-        """Takes in a hold that was placed or read back."""
+        """Takes in an open hold that was placed or read back; the budgets are there already."""
         self.holds[hold.id] = hold
-        if hold.status is HoldStatus.OPEN:
-            add_open(self.open_holds, hold)
+        add_open(self.open_holds, hold)
+        note_held(self.budgets, hold.teamspace_id, hold.api_key_id, hold.held)
 
     def entry(
         self,

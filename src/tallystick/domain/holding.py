@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tallystick.domain.budgets import note_held
 from tallystick.domain.commands import AccountStatus, Held
 from tallystick.domain.entries import EntryKind, canonical_json
 from tallystick.domain.errors import CorruptLedger, Reason, Refusal
@@ -50,7 +49,6 @@ def place_hold(
         created_at=now,
     )
     account.held += hold.credits
-    note_held(account.budgets, hold.teamspace_id, hold.api_key_id, hold.credits)
     account.add_hold(hold)
     account.next_due_at = min(account.next_due_at, hold.expires_at)
     facts = {"expires_at": hold.expires_at, "reference": hold.reference}

@@ -29,6 +29,16 @@ class RollupKey(NamedTuple):
     api_key_id: str
 
 
+class PeriodUsageKey(NamedTuple):
+    """Where net usage is counted by the billing period in which it was booked."""
+
+    organization_id: str
+    period_index: int
+    teamspace_id: str
+    meter: str
+    api_key_id: str
+
+
 def rollup_key(entry: Entry) -> RollupKey:
     """Where a usage entry is counted: at its own time, not when it was booked."""
     occurred_at = entry.booked_at if entry.occurred_at is None else entry.occurred_at

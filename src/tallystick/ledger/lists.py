@@ -33,7 +33,7 @@ async def walk(
     `ahead` comes oldest first; `fetch` serves the stored rows that are to be kept, in the order
     travelled too, and raises UnknownCursor. A cursor may name an object that is not kept.
     """
-    towards_newer = page.ascending == (page.before is None)
+    towards_newer = goes_newer(page)
     cursor = page.before if page.after is None else page.after
     position = next((at for at, item in enumerate(ahead) if identify(item) == cursor), None)
     if position is not None:
@@ -47,6 +47,11 @@ async def walk(
         stored = page if position is None else _newest(page)
         rows = [*reversed(kept), *await fetch(stored)]
     return rows[: page.limit + 1]
+
+
+def goes_newer(page: Page) -> bool:
+    """Whether the page walks towards newer objects: `before` walks against the list's order."""
+    return page.ascending == (page.before is None)
 
 
 def _newest(page: Page) -> Page:

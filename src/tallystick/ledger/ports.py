@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Sequence
 
     from tallystick.domain.account import Account
+    from tallystick.domain.budgets import Budget
     from tallystick.domain.commands import Earlier
     from tallystick.domain.directory import ApiKey, Organization, Secret, Teamspace
     from tallystick.domain.entries import Entry, EntryKind, Sealed
     from tallystick.domain.grants import Grant
-    from tallystick.domain.usage import RollupKey
+    from tallystick.domain.holds import Hold, HoldStatus
+    from tallystick.domain.usage import PeriodUsageKey, RollupKey
 
 
 class StoreError(Exception):
@@ -86,6 +88,13 @@ class PeriodRow:
     sequence: int
 
 
+class PeriodUsage(NamedTuple):
+    """Net usage in the period that was the present one when the account was written last."""
+
+    period_index: int
+    credits: int
+
+
 @dataclass(slots=True)
 class Wanted:
     """What the commands of a batch name: accounts to lock, rows to read."""
@@ -94,6 +103,12 @@ class Wanted:
     events: set[tuple[str, str]] = field(default_factory=set)
     references: set[tuple[str, str]] = field(default_factory=set)
     grants: set[tuple[str, str]] = field(default_factory=set)
+    holds: set[tuple[str, str]] = field(default_factory=set)
+    hold_references: set[tuple[str, str]] = field(default_factory=set)
+    reversals: set[tuple[str, str]] = field(default_factory=set)
+    """Events that are wanted too, whose reversals and grants are wanted."""
+    spent_by: set[tuple[str, str]] = field(default_factory=set)
+    """Teamspaces and keys whose net usage of the present period is wanted."""
     external_ids: set[str] = field(default_factory=set)
     teamspaces: set[tuple[str, str]] = field(default_factory=set)
     keys: set[tuple[str | None, str]] = field(default_factory=set)
@@ -117,6 +132,11 @@ class Snapshot:
     events: dict[tuple[str, str], Entry] = field(default_factory=dict)
     references: dict[tuple[str, str], Earlier] = field(default_factory=dict)
     grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
+    holds: dict[tuple[str, str], Hold] = field(default_factory=dict)
+    hold_references: dict[tuple[str, str], Earlier] = field(default_factory=dict)
+    reversals: dict[tuple[str, str], list[Entry]] = field(default_factory=dict)
+    """By event, in order. The grants that the event drew from are among `grants`."""
+    spent_by: dict[tuple[str, str], PeriodUsage] = field(default_factory=dict)
     by_external_id: dict[str, str] = field(default_factory=dict)
     """Organization ids; the organizations themselves and their accounts are loaded too."""
     teamspaces: dict[tuple[str, str], Teamspace] = field(default_factory=dict)
@@ -137,6 +157,11 @@ class Changes:
     periods: list[PeriodRow] = field(default_factory=list)
     rollups: dict[RollupKey, tuple[int, int]] = field(default_factory=dict)
     """Micro-credits and events to add."""
+    period_usage: dict[PeriodUsageKey, tuple[int, int]] = field(default_factory=dict)
+    """The same, by billing period."""
+    holds: list[tuple[str, Hold]] = field(default_factory=list)
+    budgets: dict[tuple[str, str], Budget | None] = field(default_factory=dict)
+    """By organization and subject; None where a budget was removed."""
     organizations: dict[str, Organization] = field(default_factory=dict)
     teamspaces: dict[tuple[str, str], Teamspace] = field(default_factory=dict)
     keys: dict[tuple[str | None, str], ApiKey] = field(default_factory=dict)
@@ -249,6 +274,22 @@ class Reader(Protocol):
     async def entries(
         self, organization_id: str, page: Page, where: EntryFilter, up_to: int | None = None
     ) -> Sequence[Sealed]: ...
+
+    async def hold(self, organization_id: str, hold_id: str) -> Hold | None: ...
+
+    async def holds(
+        self, organization_id: str, page: Page, status: HoldStatus | None
+    ) -> Sequence[Hold]:
+        """Newest first, as they were last written."""
+        ...
+
+    async def event(self, organization_id: str, event_id: str) -> Entry | None:
+        """The usage entry of an event."""
+        ...
+
+    async def reversals(self, organization_id: str, event_id: str) -> Sequence[Entry]:
+        """What has been reversed of an event, in order."""
+        ...
 
     async def periods(self, organization_id: str) -> Sequence[PeriodRow]:
         """All that have started, oldest first."""

@@ -20,6 +20,7 @@ from tallystick.domain.usage import (
     projected_exhaustion,
 )
 from tallystick.ledger.directory import OrganizationState
+from tallystick.ledger.hold_lists import list_holds
 from tallystick.ledger.lists import walk
 from tallystick.ledger.ports import PeriodRow
 from tallystick.ledger.work import period_row
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from tallystick.domain.account import Account
+    from tallystick.domain.budgets import Budget
     from tallystick.domain.commands import Changed
     from tallystick.domain.directory import Organization
     from tallystick.domain.entries import Entry, Sealed
     from tallystick.domain.grants import Grant
+    from tallystick.domain.holds import Hold, HoldStatus
     from tallystick.ledger.ports import BalanceRow, EntryFilter, Page, Reader
 
 
@@ -165,6 +168,31 @@ class Reads:
             return [live.get(grant.id, grant) for grant in rows]
 
         return await walk(page, ahead, lambda grant: grant.id, fetch)
+
+    async def hold(self, organization_id: str, hold_id: str) -> Hold | None:
+        """The hold as it is now."""
+        advanced = await self._advanced(organization_id)
+        if advanced is None:
+            return None
+        live = advanced.account.holds.get(hold_id)
+        return await self.reader.hold(organization_id, hold_id) if live is None else live
+
+    async def holds(
+        self, organization_id: str, page: Page, status: HoldStatus | None
+    ) -> list[Hold] | None:
+        """Holds as they are now, newest first, in the order travelled."""
+        advanced = await self._advanced(organization_id)
+        if advanced is None:
+            return None
+        return await list_holds(self.reader, advanced.account, page, status)
+
+    async def budgets(self, organization_id: str) -> list[Budget] | None:
+        """All budgets with what counts against them now, by subject."""
+        advanced = await self._advanced(organization_id)
+        if advanced is None:
+            return None
+        budgets = advanced.account.budgets
+        return [budgets[name] for name in sorted(budgets)]
 
     async def entries(
         self, organization_id: str, page: Page, where: EntryFilter

@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tallystick.domain.commands import (
     DAY,
     NOTHING_EARLIER,
-    Booked,
     BookUsage,
     Command,
-    CreateGrant,
     Earlier,
-    Issued,
     Outcome,
-    SetStatus,
-    VoidGrant,
 )
 from tallystick.domain.decide import decide
 from tallystick.domain.errors import Refusal
+from tallystick.ledger.naming import earlier, note, want
 from tallystick.ledger.ports import Replay
 
 if TYPE_CHECKING:
@@ -60,10 +56,8 @@ class AccountUnit(NamedTuple):
         for command in self.commands:
             if isinstance(command, BookUsage):
                 wanted.events.add((self.organization_id, command.event_id))
-            elif isinstance(command, CreateGrant) and command.reference is not None:
-                wanted.references.add((self.organization_id, command.reference))
-            elif isinstance(command, VoidGrant):
-                wanted.grants.add((self.organization_id, command.grant_id))
+            else:
+                want(wanted, self.organization_id, command)
 
     def decide(self, work: Work) -> list[Outcome] | AtomicRefusal | NoSuchOrganization:
         account = work.account(self.organization_id)
@@ -91,26 +85,18 @@ def decide_one(work: Work, account: Account, command: Command) -> Outcome:
     outcome, entries = decide(account, command, work.now(account), earlier)
     work.post(account, entries)
     if isinstance(command, BookUsage):
-        if isinstance(outcome, Booked) and not outcome.duplicate:
-            work.note_usage(command, outcome.entry)
-    elif isinstance(outcome, Issued) and isinstance(command, CreateGrant):
-        if command.reference is not None and not outcome.duplicate:
-            work.note_reference(command.reference, entries[0], account)
-    elif isinstance(command, SetStatus) and not isinstance(outcome, Refusal):
-        work.write_account(account)
+        if entries:
+            work.note_usage(entries[0], command.dimensions, overdraw=command.overdraw)
+    elif not isinstance(outcome, Refusal):
+        note(work, account, command, entries)
     return outcome
 
 
 def _earlier(work: Work, organization_id: str, command: Command) -> Earlier:
-    snapshot = work.snapshot
     if isinstance(command, BookUsage):
-        entry = snapshot.events.get((organization_id, command.event_id))
+        entry = work.snapshot.events.get((organization_id, command.event_id))
         return NOTHING_EARLIER if entry is None else Earlier(entry)
-    if isinstance(command, CreateGrant) and command.reference is not None:
-        return snapshot.references.get((organization_id, command.reference), NOTHING_EARLIER)
-    if isinstance(command, VoidGrant):
-        return Earlier(grant=snapshot.grants.get((organization_id, command.grant_id)))
-    return NOTHING_EARLIER
+    return earlier(work.snapshot, organization_id, command)
 
 
 class AdvanceUnit(NamedTuple):

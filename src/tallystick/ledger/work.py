@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tallystick.domain.account import advance
-from tallystick.domain.commands import BookUsage, Earlier
+from tallystick.domain.commands import Earlier
 from tallystick.domain.decide import ledger_time
 from tallystick.domain.entries import EntryKind, canonical_json, seal
-from tallystick.domain.usage import RollupKey, rollup_key
+from tallystick.domain.reversals import reversal_facts
+from tallystick.domain.usage import PeriodUsageKey, RollupKey, rollup_key
 from tallystick.ledger.ports import Changes, PeriodRow, UsageRow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tallystick.domain.account import Account
     from tallystick.domain.entries import Entry
+    from tallystick.domain.holds import Hold
     from tallystick.ledger.ports import Snapshot, Wanted
+
+
+K = TypeVar("K", RollupKey, PeriodUsageKey)
 
 
 class Unit(Protocol):
@@ -75,12 +82,38 @@ class Work:
         """Marks an account that changed without an entry."""
         self._written.add(account.organization_id)
 
-    def note_usage(self, command: BookUsage, entry: Entry) -> None:
+    def note_usage(
+        self, entry: Entry, dimensions: Mapping[str, str] | None, *, overdraw: bool
+    ) -> None:
         """Lets later units of the batch see a usage event that was booked."""
-        key = (entry.organization_id, command.event_id)
+        key = (entry.organization_id, entry.event_id or "")
         self.snapshot.events[key] = entry
-        dimensions = canonical_json(command.dimensions) if command.dimensions else None
-        self.changes.usage.append(UsageRow(*key, entry.sequence, dimensions, command.overdraw))
+        facts = canonical_json(dimensions) if dimensions else None
+        self.changes.usage.append(UsageRow(*key, entry.sequence, facts, overdraw))
+
+    def note_reversal(self, entry: Entry) -> None:
+        """Lets later units of the batch see what was given back."""
+        key = (entry.organization_id, entry.event_id or "")
+        self.snapshot.reversals.setdefault(key, []).append(entry)
+
+    def note_hold(self, reference: str, entry: Entry, hold: Hold) -> None:
+        """Lets later units of the batch see a hold that was placed."""
+        self.snapshot.hold_references[entry.organization_id, reference] = Earlier(entry, hold=hold)
+
+    def note_budget(self, account: Account, subject_id: str) -> None:
+        """Marks a budget that was set or removed."""
+        self.changes.budgets[account.organization_id, subject_id] = account.budgets.get(subject_id)
+
+    def spent_by(self, account: Account, subject_id: str) -> int:
+        """The net usage of a teamspace or key in the present period, this batch's included."""
+        before = self.snapshot.spent_by.get((account.organization_id, subject_id))
+        spent = 0
+        for entry in self._drafts.get(account.organization_id, ()):
+            if entry.kind is EntryKind.PERIOD_STARTED:
+                before, spent = None, 0
+            elif subject_id in {entry.teamspace_id, entry.api_key_id}:
+                spent += _net_usage(entry)
+        return spent if before is None else spent + before.credits
 
     def note_reference(self, reference: str, entry: Entry, account: Account) -> None:
         """Lets later units of the batch see a grant that was issued."""
@@ -118,24 +151,64 @@ class Work:
 
     def _collect(self, account: Account, entries: list[Entry]) -> None:
         """The rows that entries touch: grants, periods and roll-ups."""
-        touched: dict[str, None] = {}
+        organization_id, changes = account.organization_id, self.changes
+        grants: dict[str, None] = {}
+        holds: dict[str, None] = {}
+        started = sum(entry.kind is EntryKind.PERIOD_STARTED for entry in entries)
+        period_index = account.period_index - started
         for entry in entries:
             if entry.grant_id is not None:
-                touched[entry.grant_id] = None
+                grants[entry.grant_id] = None
             for grant_id, _ in entry.drawn:
-                touched[grant_id] = None
-            if entry.kind is EntryKind.USAGE_BOOKED:
-                self._count(entry)
+                grants[grant_id] = None
+            if entry.hold_id is not None and entry.hold_id in account.holds:
+                holds[entry.hold_id] = None
+            if entry.kind is EntryKind.USAGE_BOOKED or entry.kind is EntryKind.USAGE_REVERSED:
+                self._count(entry, period_index)
             elif entry.kind is EntryKind.PERIOD_STARTED:
-                self.changes.periods.append(period_row(entry))
-        organization_id = account.organization_id
-        self.changes.grants.extend((organization_id, account.grants[name]) for name in touched)
+                period_index += 1
+                changes.periods.append(period_row(entry))
+        changes.grants.extend((organization_id, account.grants[name]) for name in grants)
+        changes.holds.extend((organization_id, account.holds[name]) for name in holds)
+        if account.budgets:
+            self._collect_budgets(account, entries, all_of_them=started > 0)
 
-    def _count(self, entry: Entry) -> None:
-        rollups: dict[RollupKey, tuple[int, int]] = self.changes.rollups
+    def _count(self, entry: Entry, period_index: int) -> None:
+        """Statistics: at the usage's own time, and in the period that it was booked in."""
+        is_new = entry.kind is EntryKind.USAGE_BOOKED
+        moved = entry.credits if is_new else -entry.credits
         key = rollup_key(entry)
-        credits_used, events = rollups.get(key, (0, 0))
-        rollups[key] = (credits_used + entry.credits, events + 1)
+        _add(self.changes.rollups, key, moved, is_new)
+        in_period = _net_usage(entry)
+        if is_new or in_period:
+            period_key = PeriodUsageKey(key[0], period_index, *key[2:])
+            _add(self.changes.period_usage, period_key, in_period, is_new)
+
+    def _collect_budgets(
+        self, account: Account, entries: list[Entry], *, all_of_them: bool
+    ) -> None:
+        subjects = (
+            account.budgets.keys()
+            if all_of_them
+            else {name for entry in entries for name in (entry.teamspace_id, entry.api_key_id)}
+        )
+        for subject_id in subjects:
+            if subject_id is not None and subject_id in account.budgets:
+                self.note_budget(account, subject_id)
+
+
+def _add(totals: dict[K, tuple[int, int]], key: K, credits_moved: int, events: int) -> None:
+    credits_before, events_before = totals.get(key, (0, 0))
+    totals[key] = (credits_before + credits_moved, events_before + events)
+
+
+def _net_usage(entry: Entry) -> int:
+    """By how much an entry changes what its period consumed."""
+    if entry.kind is EntryKind.USAGE_BOOKED:
+        return entry.credits
+    if entry.kind is EntryKind.USAGE_REVERSED and reversal_facts(entry).in_period:
+        return -entry.credits
+    return 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ class AccountCache:
             self._kept.take(account.organization_id)
         for owner, _ in changes.grants:
             self._kept.take(owner)
+        for owner, _ in changes.budgets:
+            self._kept.take(owner)
         for name in changes.organizations:
             self._kept.take(name)
 
@@ -67,15 +69,21 @@ class AccountCache:
             name = account.organization_id
             organization = snapshot.organizations.get(name)
             if organization is not None and snapshot.accounts.get(name) is account:
-                _forget_ended_grants(account)
+                _forget_what_ended(account)
                 self._kept.put(name, (account, organization))
 
 
-def _forget_ended_grants(account: Account) -> None:
+def _forget_what_ended(account: Account) -> None:
     grants, allowance = account.grants, account.allowance_grant_id
-    ended = [name for name, one in grants.items() if one.status not in _LIVE and name != allowance]
+    ended = [
+        name
+        for name, one in grants.items()
+        if one.status not in _LIVE and not one.held and name != allowance
+    ]
     for name in ended:
         del grants[name]
+    if len(account.holds) > len(account.open_holds):
+        account.holds = {hold.id: hold for hold in account.open_holds}
 
 
 class Loaded(NamedTuple):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tallystick.domain.entries import EntryKind
 from tallystick.domain.ids import sequence_of
+from tallystick.ledger.lists import goes_newer
 from tallystick.ledger.ports import UnknownCursor
 from tallystick.storage import rows
 from tallystick.storage.queries import load_statements
@@ -130,8 +131,3 @@ class EntrySearch:
     def _number(self, statement: str, *key: object) -> int | None:
         found: list[Any] = self._connection.execute(_SQL[statement], key).fetchall()
         return found[0][0] if found else None
-
-
-def goes_newer(page: Page) -> bool:
-    """Whether the page walks towards newer objects: `before` walks against the list's order."""
-    return page.ascending == (page.before is None)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from tallystick.domain.commands import Earlier
-from tallystick.ledger.ports import Snapshot
+from tallystick.ledger.ports import PeriodUsage, Snapshot
 from tallystick.storage import rows
+from tallystick.storage.hold_rows import budget_from, hold_from
 from tallystick.storage.queries import load_statements
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tallystick.domain.account import Account
     from tallystick.domain.entries import Entry
     from tallystick.domain.grants import Grant
+    from tallystick.domain.holds import Hold
     from tallystick.ledger.ports import ReplayKey, Wanted
     from tallystick.storage.sqlite_accounts import AccountCache
     from tallystick.storage.sqlite_recent import RecentIds
@@ -62,6 +64,10 @@ def load_accounts(
     accounts = {row[0]: rows.account_from(row) for row in _fetch(connection, "load_account", names)}
     for row in _fetch(connection, "load_live_grants", names):
         accounts[row[0]].add_loaded(rows.grant_from(row))
+    for row in _fetch(connection, "load_budgets", names):
+        accounts[row[0]].budgets[row[1]] = budget_from(row)
+    for row in _fetch(connection, "load_open_holds", names):
+        accounts[row[0]].add_hold(hold_from(row))
     return accounts
 
 
@@ -134,6 +140,51 @@ def _known_grant(snapshot: Snapshot, row: tuple[Any, ...]) -> Grant:
     return rows.grant_from(row) if known is None else known
 
 
+def _load_holds(
+    connection: apsw.Connection, holds: set[tuple[str, str]], snapshot: Snapshot
+) -> None:
+    for row in _fetch(connection, "load_hold", holds):
+        snapshot.holds[row[0], row[1]] = _known_hold(snapshot, row)
+
+
+def _load_hold_references(
+    connection: apsw.Connection, references: set[tuple[str, str]], snapshot: Snapshot
+) -> None:
+    for row in list(_fetch(connection, "load_hold_by_reference", references)):
+        hold = _known_hold(snapshot, row)
+        entry = _entry(connection, row[0], hold.placed)
+        snapshot.hold_references[row[0], row[8]] = Earlier(entry, hold=hold)
+
+
+def _known_hold(snapshot: Snapshot, row: tuple[Any, ...]) -> Hold:
+    """The account's own object where it has the hold."""
+    account = snapshot.accounts.get(row[0])
+    known = None if account is None else account.holds.get(row[1])
+    return hold_from(row) if known is None else known
+
+
+def _load_reversals(
+    connection: apsw.Connection, events: set[tuple[str, str]], snapshot: Snapshot
+) -> None:
+    """Reversals of events that are loaded already, and the grants that those drew from."""
+    for row in _fetch(connection, "load_reversals", events):
+        snapshot.reversals.setdefault((row[0], row[6]), []).append(rows.entry_from(row))
+    drawn_from = {
+        (organization_id, grant_id)
+        for organization_id, event_id in events
+        if (entry := snapshot.events.get((organization_id, event_id))) is not None
+        for grant_id, _ in entry.drawn
+    }
+    _load_grants(connection, drawn_from - snapshot.grants.keys(), snapshot)
+
+
+def _load_spent_by(
+    connection: apsw.Connection, subjects: set[tuple[str, str]], snapshot: Snapshot
+) -> None:
+    for organization_id, subject_id, *usage in _fetch(connection, "load_spent_by", subjects):
+        snapshot.spent_by[organization_id, subject_id] = PeriodUsage(*usage)
+
+
 def _entry(connection: apsw.Connection, organization_id: str, sequence: int) -> Entry | None:
     found = list(_fetch(connection, "load_entry", [(organization_id, sequence)]))
     return rows.entry_from(found[0]) if found else None
@@ -181,6 +232,10 @@ def _load_replays(connection: apsw.Connection, replays: set[ReplayKey], snapshot
 _PARTS: Final[tuple[tuple[str, Callable[[apsw.Connection, Any, Snapshot], None]], ...]] = (
     ("references", _load_references),
     ("grants", _load_grants),
+    ("holds", _load_holds),
+    ("hold_references", _load_hold_references),
+    ("reversals", _load_reversals),
+    ("spent_by", _load_spent_by),
     ("teamspaces", _load_teamspaces),
     ("keys", _load_keys),
     ("secrets_of", _load_secrets_of),

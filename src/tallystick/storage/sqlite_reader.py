@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import apsw
 
+from tallystick.ledger.lists import goes_newer
 from tallystick.ledger.ports import BalanceRow, Credential, UnknownCursor
 from tallystick.storage import rows
+from tallystick.storage.hold_rows import hold_from
 from tallystick.storage.queries import load_statements
-from tallystick.storage.sqlite_entries import EntrySearch, goes_newer
+from tallystick.storage.sqlite_entries import EntrySearch
 from tallystick.storage.sqlite_errors import translate, translating
 from tallystick.storage.sqlite_load import load_accounts
 
@@ -35,8 +37,9 @@ if TYPE_CHECKING:
 
     from tallystick.domain.account import Account
     from tallystick.domain.directory import ApiKey, Organization, Teamspace
-    from tallystick.domain.entries import Sealed
+    from tallystick.domain.entries import Entry, Sealed
     from tallystick.domain.grants import Grant
+    from tallystick.domain.holds import Hold, HoldStatus
     from tallystick.ledger.ports import EntryFilter, Page, PeriodRow
     from tallystick.storage.balances import Balances
 
@@ -67,6 +70,8 @@ _ORGANIZATIONS: Final = _list("organization", "organizations", rows.organization
 _TEAMSPACES: Final = _list("teamspace", "teamspaces", rows.teamspace_from)
 _KEYS: Final = _list("key", "keys", rows.key_from)
 _GRANTS: Final = _list("grant", "grants", rows.grant_from)
+_HOLDS: Final = _list("hold", "holds", hold_from)
+_HOLDS_OF_STATUS: Final = _list("hold", "holds_of_status", hold_from)
 
 
 class SqliteReader:
@@ -156,6 +161,26 @@ class SqliteReader:
             pass
         return search.found
 
+    async def hold(self, organization_id: str, hold_id: str) -> Hold | None:
+        row = self._row("load_hold", organization_id, hold_id)
+        return None if row is None else hold_from(row)
+
+    async def holds(
+        self, organization_id: str, page: Page, status: HoldStatus | None
+    ) -> list[Hold]:
+        if status is None:
+            return await self._page(_HOLDS, organization_id, page)
+        return await self._page(_HOLDS_OF_STATUS, organization_id, page, more=(status,))
+
+    async def event(self, organization_id: str, event_id: str) -> Entry | None:
+        sequence = self._row("sequence_of_event", organization_id, event_id)
+        row = None if sequence is None else self._row("load_entry", organization_id, *sequence)
+        return None if row is None else rows.entry_from(row)
+
+    async def reversals(self, organization_id: str, event_id: str) -> list[Entry]:
+        found = await self._slow_rows("load_reversals", organization_id, event_id)
+        return [rows.entry_from(row) for row in found]
+
     async def periods(self, organization_id: str) -> list[PeriodRow]:
         found = await self._slow_rows("read_periods", organization_id)
         return [rows.period_from(row) for row in found]
@@ -188,9 +213,14 @@ class SqliteReader:
         return await self._slowly(lambda: self._in_thread.execute(_SQL[statement], key).fetchall())
 
     async def _page(
-        self, kind: _List, scope: str, page: Page, beyond: tuple[int, str] = _AFTER_ALL
+        self,
+        kind: _List,
+        scope: str,
+        page: Page,
+        beyond: tuple[int, str] = _AFTER_ALL,
+        more: tuple[object, ...] = (),
     ) -> list[Any]:
-        return await self._slowly(lambda: _page(self._in_thread, kind, scope, page, beyond))
+        return await self._slowly(lambda: _page(self._in_thread, kind, scope, page, beyond, more))
 
     async def _slowly(self, work: Callable[[], T]) -> T:
         with translating():
@@ -207,9 +237,17 @@ def _credential_from(row: Sequence[Any]) -> Credential:
 
 
 def _page(
-    connection: apsw.Connection, kind: _List, scope: str, page: Page, beyond: tuple[int, str]
+    connection: apsw.Connection,
+    kind: _List,
+    scope: str,
+    page: Page,
+    beyond: tuple[int, str],
+    more: tuple[object, ...],
 ) -> list[Any]:
-    """One page of a list that ends before `beyond`, as far as walking towards older ones goes."""
+    """One page of a list that ends before `beyond`, as far as walking towards older ones goes.
+
+    `more` is what the list's statements ask beside.
+    """
     towards_newer = goes_newer(page)
     start: tuple[int, str] = _BEFORE_ALL if towards_newer else beyond
     cursor = page.before if page.after is None else page.after
@@ -219,6 +257,5 @@ def _page(
             raise UnknownCursor(cursor)
         start = (found[0][0], cursor)
     statement = kind.newer if towards_newer else kind.older
-    return [
-        kind.read(row) for row in connection.execute(statement, (scope, *start, page.limit + 1))
-    ]
+    key = (scope, *start, page.limit + 1, *more)
+    return [kind.read(row) for row in connection.execute(statement, key)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tallystick.ledger.ports import StatementRejected
 from tallystick.storage import rows
+from tallystick.storage.hold_rows import budget_row, changed_hold_row, hold_row
 from tallystick.storage.sqlite_load import SQL
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ def write(connection: apsw.Connection, changes: Changes, loaded: Mapping[str, Lo
         run("put_period", map(rows.period_row, changes.periods))
     if changes.rollups:
         run("add_to_rollup", [(*key, *added) for key, added in changes.rollups.items()])
+        used = changes.period_usage.items()
+        run("add_to_period_usage", [(*key, *added) for key, added in used])
+    if changes.holds or changes.budgets:
+        _write_promises(connection, run, changes, loaded)
 
 
 def _write_accounts(
@@ -92,6 +97,25 @@ def _write_grants(
     _change(connection, "change_grant", known)
     if statuses:
         run("set_grant_status", statuses)
+
+
+def _write_promises(
+    connection: apsw.Connection, run: Run, changes: Changes, loaded: Mapping[str, Loaded]
+) -> None:
+    """Holds and budgets: what may be spent, and by whom."""
+    new, known = [], []
+    for owner, hold in changes.holds:
+        before = loaded.get(owner)
+        if before is None or hold.placed > before.sequence:
+            new.append(hold_row(owner, hold))
+        else:
+            known.append(changed_hold_row(owner, hold))
+    if new:
+        run("add_hold", new)
+    _change(connection, "change_hold", known)
+    budgets = changes.budgets.items()
+    run("drop_budget", [name for name, budget in budgets if budget is None])
+    run("put_budget", [budget_row(name[0], one) for name, one in budgets if one is not None])
 
 
 def _change(connection: apsw.Connection, statement: str, values: Sequence[Sequence[Any]]) -> None:

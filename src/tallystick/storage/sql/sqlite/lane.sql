@@ -23,19 +23,62 @@ FROM accounts
 WHERE organization_id = ?1
 
 -- name: load_live_grants
--- Those that may still be drawn from, and the allowance's, which a change of plan looks at.
+-- Those that may still be drawn from, those of which something is held, and the allowance's, which
+-- a change of plan looks at.
 SELECT
     organization_id, grant_id, kind, amount, remaining, held, priority, effective_at, expires_at,
     status, issued, reference, created_at
 FROM grants INDEXED BY grants_live
-WHERE organization_id = ?1 AND status IN ('pending', 'active')
+WHERE organization_id = ?1 AND (status IN ('pending', 'active') OR held > 0)
 UNION ALL
 SELECT
     g.organization_id, g.grant_id, g.kind, g.amount, g.remaining, g.held, g.priority,
     g.effective_at, g.expires_at, g.status, g.issued, g.reference, g.created_at
 FROM accounts AS a
 JOIN grants AS g ON g.organization_id = a.organization_id AND g.grant_id = a.allowance_grant_id
-WHERE a.organization_id = ?1 AND g.status NOT IN ('pending', 'active')
+WHERE a.organization_id = ?1 AND g.status NOT IN ('pending', 'active') AND g.held = 0
+
+-- name: load_open_holds
+SELECT
+    organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
+    teamspace_id, api_key_id, meter, dimensions, created_at
+FROM holds INDEXED BY holds_by_status
+WHERE organization_id = ?1 AND status = 'open'
+
+-- name: load_budgets
+SELECT organization_id, subject_id, budget, used FROM budgets WHERE organization_id = ?1
+
+-- name: load_hold
+SELECT
+    organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
+    teamspace_id, api_key_id, meter, dimensions, created_at
+FROM holds
+WHERE organization_id = ?1 AND hold_id = ?2
+
+-- name: load_hold_by_reference
+SELECT
+    organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
+    teamspace_id, api_key_id, meter, dimensions, created_at
+FROM holds
+WHERE organization_id = ?1 AND reference = ?2
+
+-- name: load_reversals
+SELECT
+    organization_id, sequence, kind, credits, drawn, grant_id, event_id, hold_id, teamspace_id,
+    api_key_id, meter, occurred_at, booked_at, remaining_after, consumed_after, overage_after,
+    held_after, detail, content
+FROM entries INDEXED BY entries_by_reversal
+WHERE organization_id = ?1 AND event_id = ?2 AND kind = 'usage.reversed'
+ORDER BY sequence
+
+-- name: load_spent_by
+SELECT a.organization_id, ?2, a.period_index, coalesce(sum(u.credits), 0)
+FROM accounts AS a
+LEFT JOIN period_usage AS u
+    ON u.organization_id = a.organization_id AND u.period_index = a.period_index
+    AND (u.teamspace_id = ?2 OR u.api_key_id = ?2)
+WHERE a.organization_id = ?1
+GROUP BY a.organization_id
 
 -- name: load_organization
 SELECT
@@ -256,6 +299,36 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT (organization_id, bucket, teamspace_id, meter, api_key_id) DO UPDATE SET
     credits = credits + excluded.credits,
     events = events + excluded.events
+
+-- name: add_to_period_usage
+INSERT INTO period_usage (
+    organization_id, period_index, teamspace_id, meter, api_key_id, credits, events
+)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT (organization_id, period_index, teamspace_id, meter, api_key_id) DO UPDATE SET
+    credits = credits + excluded.credits,
+    events = events + excluded.events
+
+-- name: add_hold
+INSERT INTO holds (
+    organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
+    teamspace_id, api_key_id, meter, dimensions, created_at
+)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+
+-- name: change_hold
+UPDATE holds SET parts = ?3, captured = ?4, status = ?5, expires_at = ?6
+WHERE organization_id = ?1 AND hold_id = ?2
+
+-- name: put_budget
+INSERT INTO budgets (organization_id, subject_id, budget, used)
+VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (organization_id, subject_id) DO UPDATE SET
+    budget = excluded.budget,
+    used = excluded.used
+
+-- name: drop_budget
+DELETE FROM budgets WHERE organization_id = ?1 AND subject_id = ?2
 
 -- name: put_replay
 INSERT INTO replays (

@@ -109,6 +109,45 @@ WHERE organization_id = ?1 AND (issued, grant_id) > (?2, ?3)
 ORDER BY issued, grant_id
 LIMIT ?4
 
+-- name: position_of_hold
+SELECT placed FROM holds WHERE organization_id = ?1 AND hold_id = ?2
+
+-- name: holds_older
+SELECT
+    organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
+    teamspace_id, api_key_id, meter, dimensions, created_at
+FROM holds
+WHERE organization_id = ?1 AND (placed, hold_id) < (?2, ?3)
+ORDER BY placed DESC, hold_id DESC
+LIMIT ?4
+
+-- name: holds_newer
+SELECT
+    organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
+    teamspace_id, api_key_id, meter, dimensions, created_at
+FROM holds
+WHERE organization_id = ?1 AND (placed, hold_id) > (?2, ?3)
+ORDER BY placed, hold_id
+LIMIT ?4
+
+-- name: holds_of_status_older
+SELECT
+    organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
+    teamspace_id, api_key_id, meter, dimensions, created_at
+FROM holds INDEXED BY holds_by_status
+WHERE organization_id = ?1 AND status = ?5 AND (placed, hold_id) < (?2, ?3)
+ORDER BY placed DESC, hold_id DESC
+LIMIT ?4
+
+-- name: holds_of_status_newer
+SELECT
+    organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
+    teamspace_id, api_key_id, meter, dimensions, created_at
+FROM holds INDEXED BY holds_by_status
+WHERE organization_id = ?1 AND status = ?5 AND (placed, hold_id) > (?2, ?3)
+ORDER BY placed, hold_id
+LIMIT ?4
+
 -- name: last_sequence
 SELECT sequence FROM accounts WHERE organization_id = ?1
 

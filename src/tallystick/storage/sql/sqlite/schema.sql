@@ -35,6 +35,14 @@ CREATE TABLE api_keys (
     CHECK ((organization_id = '') = (teamspace_id IS NULL))
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE budgets (
+    organization_id TEXT NOT NULL,
+    subject_id TEXT NOT NULL,
+    budget INTEGER NOT NULL CHECK (budget >= 0),
+    used INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, subject_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE entries (
     organization_id TEXT NOT NULL,
     sequence INTEGER NOT NULL CHECK (sequence > 0),
@@ -78,6 +86,25 @@ CREATE TABLE grants (
     PRIMARY KEY (organization_id, grant_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE holds (
+    organization_id TEXT NOT NULL,
+    hold_id TEXT NOT NULL,
+    credits INTEGER NOT NULL CHECK (credits > 0),
+    parts TEXT NOT NULL,
+    captured INTEGER NOT NULL CHECK (captured >= 0),
+    status TEXT NOT NULL CHECK (status IN ('open', 'captured', 'released', 'expired')),
+    expires_at INTEGER NOT NULL,
+    placed INTEGER NOT NULL,
+    reference TEXT,
+    teamspace_id TEXT NOT NULL,
+    api_key_id TEXT,
+    meter TEXT,
+    dimensions TEXT,
+    created_at INTEGER NOT NULL CHECK (created_at < expires_at),
+    PRIMARY KEY (organization_id, hold_id),
+    CHECK ((status = 'open') = (parts <> '[]'))
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE key_directory (
     hash BLOB NOT NULL PRIMARY KEY,
     organization_id TEXT NOT NULL,
@@ -104,6 +131,17 @@ CREATE TABLE organizations (
     content BLOB NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE period_usage (
+    organization_id TEXT NOT NULL,
+    period_index INTEGER NOT NULL,
+    teamspace_id TEXT NOT NULL,
+    meter TEXT NOT NULL,
+    api_key_id TEXT NOT NULL,
+    credits INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, period_index, teamspace_id, meter, api_key_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE periods (
     organization_id TEXT NOT NULL,
@@ -173,8 +211,14 @@ CREATE INDEX api_keys_by_age ON api_keys (organization_id, created_at, key_id);
 CREATE INDEX entries_by_grant ON entries (organization_id, grant_id, sequence)
     WHERE grant_id IS NOT NULL;
 
+CREATE INDEX entries_by_hold ON entries (organization_id, hold_id, sequence)
+    WHERE hold_id IS NOT NULL;
+
 CREATE INDEX entries_by_kind ON entries (organization_id, kind, sequence)
     WHERE kind <> 'usage.booked';
+
+CREATE INDEX entries_by_reversal ON entries (organization_id, event_id, sequence)
+    WHERE kind = 'usage.reversed';
 
 CREATE TRIGGER entries_refuse_delete BEFORE DELETE ON entries
 BEGIN
@@ -191,7 +235,15 @@ CREATE UNIQUE INDEX grants_by_issue ON grants (organization_id, issued);
 CREATE UNIQUE INDEX grants_by_reference ON grants (organization_id, reference)
     WHERE reference IS NOT NULL;
 
-CREATE INDEX grants_live ON grants (organization_id) WHERE status IN ('pending', 'active');
+CREATE INDEX grants_live ON grants (organization_id)
+    WHERE status IN ('pending', 'active') OR held > 0;
+
+CREATE UNIQUE INDEX holds_by_placing ON holds (organization_id, placed);
+
+CREATE UNIQUE INDEX holds_by_reference ON holds (organization_id, reference)
+    WHERE reference IS NOT NULL;
+
+CREATE INDEX holds_by_status ON holds (organization_id, status, placed);
 
 CREATE INDEX key_directory_by_key ON key_directory (organization_id, key_id);
 
