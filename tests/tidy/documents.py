@@ -91,3 +91,18 @@ def check_dependencies(pyproject: str, records: Iterable[str]) -> Iterator[Findi
     named = set().union(*(named_in(record) for record in records))
     for name in sorted(dependencies(pyproject) - named):
         yield Finding(1, f"no record names the dependency {name}")
+
+
+_FIGURE = re.compile(r"\d\s?(?:[µm]s|×)(?!\w)")
+_COMMAND = re.compile(r"(?:\bmake|\bpython -m|\bpytest) [\w.]")
+
+
+def check_figures(record: str) -> Iterator[Finding]:
+    """A record that states times or ratios names a command that shows them on another machine."""
+    commands = (match[0] for pattern in (_FENCE, _CODE) for match in pattern.finditer(record))
+    if any(_COMMAND.search(command) for command in commands):
+        return
+    prose = _blank(_CODE, _blank(_FENCE, record))
+    if figure := _FIGURE.search(prose):
+        line = prose.count("\n", 0, figure.start()) + 1
+        yield Finding(line, "a figure without a command that shows it")
