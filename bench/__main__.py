@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -18,7 +19,7 @@ from bench.asides import ASIDES, Aside, Finding
 from bench.clocks import wakeful
 from bench.load import LoadFailed, find_wrk
 from bench.machine import describe_machine, describe_revision, file_system
-from bench.rows import ROWS, Row
+from bench.rows import NO_REQUEST, ROWS, Row
 from bench.run import Measured, Settings, measure
 from bench.servers import SERVERS, Running, running
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = [row for row in ROWS if options.only in row.title]
     if options.quick:
         # A lonely connection is served by the same code as a crowd.
-        rows = [row for row in rows if row.connections > 1]
+        rows = [row for row in rows if row.connections > 1 or row.request is NO_REQUEST]
     if not options.long:
         rows = [row for row in rows if not row.is_long]
     if options.quick and not options.only:
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how long a round waits for others to be quiet (10)",
     )
     parser.add_argument(
-        "--mixed-seconds", type=int, default=30, help="length of the mixed load (30)"
+        "--mixed-seconds", type=int, default=60, help="length of the mixed load (60)"
     )
     parser.add_argument(
         "--results", type=Path, default=_RESULTS, metavar="FOLDER", help="where figures go"
@@ -134,7 +135,7 @@ def _take(
     quick: bool,
     mixed_seconds: int,
 ) -> report.Report:
-    taken_at = datetime.now(UTC).replace(microsecond=0)
+    taken_at, started = datetime.now(UTC).replace(microsecond=0), time.monotonic()
     with ExitStack() as stack:
         machine = describe_machine(folder, wakeful=stack.enter_context(wakeful()))
         servers = _start_all(stack, rows, settings, folder)
@@ -148,6 +149,7 @@ def _take(
         settings=settings,
         measured=measured,
         asides=findings,
+        seconds=round(time.monotonic() - started),
     )
 
 
@@ -155,12 +157,16 @@ def _start_all(
     stack: ExitStack, rows: Sequence[Row], settings: Settings, folder: Path
 ) -> Mapping[str, Running]:
     names = dict.fromkeys(name for row in rows for name in (row.subject, row.yardstick))
-    return {
-        name: stack.enter_context(
-            running(SERVERS[name], core=settings.server_core, folder=folder / str(number))
+    started = {}
+    for number, name in enumerate(names):
+        print(f"starting {name}", flush=True)
+        server = running(
+            SERVERS[name], core=settings.server_core, folder=folder / f"server-{number}"
         )
-        for number, name in enumerate(names)
-    }
+        started[name] = stack.enter_context(server)
+    # What filling has left to be written would be written while others wait for their syncs.
+    os.sync()
+    return started
 
 
 def _find(aside: Aside, settings: Settings, folder: Path, seconds: int) -> Finding:

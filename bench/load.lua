@@ -1,11 +1,11 @@
 -- What wrk sends and what it tells: started by load.py.
 --
---   wrk … -s load.lua URL -- METHOD BODY SEED [KEYS]
+--   wrk … -s load.lua URL -- METHOD BODY SEED [KEYS ASKERS]
 --
 -- In head and body, each run of # is the place of a number that goes up by one from place to place and
 -- from request to request. It is padded with zeros to the run's length, so that lengths stay the same. In the
 -- body, each run of @ is the place of as many random hexadecimal digits; in the head, a run of ^ that of a
--- random line of the file KEYS.
+-- random one of the first ASKERS lines of the file KEYS.
 
 local pieces, places, keys, number = {}, {}, {}, 0
 
@@ -45,6 +45,9 @@ function init(args)
   if args[4] then
     for key in io.lines(args[4]) do
       keys[#keys + 1] = key
+      if #keys == tonumber(args[5]) then
+        break
+      end
     end
   end
   for start, run in text:gmatch("()([#@^]+)") do

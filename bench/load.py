@@ -32,15 +32,16 @@ class Request:
 
     In an event, `ID` stands for an id of 36 characters; they are unique, and ordered in time like
     UUIDv7s or random like UUIDv4s. With `varies` no head is like another: each has a header of its
-    own; with `is_spread` the requests are spread over all keys that a server has, if it has many.
+    own. Where a server has many keys, requests are spread over the first `askers` of them.
     """
 
     path: str
     varies: bool = False
-    is_spread: bool = False
+    askers: int = 0
     event: str = ""
     events: int = 0
     is_batch: bool = False
+    is_atomic: bool = False
     ids_are_random: bool = False
 
     @property
@@ -50,7 +51,10 @@ class Request:
     def body(self, ids: str) -> str:
         """With a place where load.lua counts."""
         event = self.event.replace("ID", (_CHANCE if self.ids_are_random else ids) + _PLACE)
-        return f'{{"events":[{",".join([event] * self.events)}]}}' if self.is_batch else event
+        if not self.is_batch:
+            return event
+        terms = ',"atomic":true' if self.is_atomic else ""
+        return f'{{"events":[{",".join([event] * self.events)}]{terms}}}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +93,7 @@ def drive(
     keys: Path | None = None,
 ) -> Counts:
     """Sends `request` for a while; raises LoadFailed unless every answer was a good one. Where
-    there are `keys`, each request has one of them by chance."""
+    there are `keys`, each request has one of those who ask, by chance."""
     command = [
         find_wrk(),
         "-t1",
@@ -112,11 +116,11 @@ def drive(
     command += [url + request.path, "--", request.method]
     command += [request.body(new_ids()) if request.events else "", str(time.time_ns() // 1000)]
     if keys is not None:
-        command.append(str(keys))
-    before = _children_cpu_ns()
+        command += [str(keys), str(request.askers)]
+    before = children_cpu_ns()
     with on_core(core):
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    return _counts(ended.stdout + ended.stderr, _children_cpu_ns() - before)
+    return _counts(ended.stdout + ended.stderr, children_cpu_ns() - before)
 
 
 def order(port: int, *, seconds: int) -> Counts:
@@ -130,7 +134,8 @@ def order(port: int, *, seconds: int) -> Counts:
         return _counts(_REPORT + lines.readline(), 0)
 
 
-def _children_cpu_ns() -> int:
+def children_cpu_ns() -> int:
+    """What processes used that were started and waited for here, those of all threads."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return round((used.ru_utime + used.ru_stime) * 1e9)
 

@@ -1,11 +1,13 @@
-"""Everything at once for a while, and the longest that somebody waited who asked alone.
+"""Everything at once for a while, and how long the event loop was held: from inside and outside.
 
-Events singly and in batches, and balances, on 64 connections. On one more a *probe* asks for its
-balance, again as soon as it is answered, with a higher priority on its core than the rest of the
-load (where the run may ask for that). Its longest wait is at least the longest step of the server's
-event loop: while a step lasts nobody is answered. It is more, since the probe waits for its turn
-and for the machine as well; the same probe beside a hello-world that has as many connections says
-how much of it is that.
+Events singly and in batches, and balances, on 64 connections, on a server whose loop is timed (see
+`bench.steps`). On one more a *probe* asks for its balance, again as soon as it is answered, with a
+higher priority on its core than the rest of the load (where the run may ask for that). Its longest
+wait is at least the longest step of the loop: while a step lasts nobody is answered. It is more,
+since the probe waits for its turn and for the machine as well; the same probe beside a hello-world
+that has as many connections says how much of it is that.
+
+Atomic batches of 1000, which may take longer by promise, come apart.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import load
+from bench import clocks, load, steps
 from bench.load import Counts, Request
-from bench.rows import BOOK_100, BOOK_ONE, GET_CREDITS
-from bench.run import Settings
-from bench.servers import SERVERS, Running, running
+from bench.rows import BOOK_100, BOOK_1000_ATOMICALLY, BOOK_ONE, GET_CREDITS
+from bench.run import Settings, own_processes
+from bench.servers import SERVERS, STEPS, Running, running
+from bench.steps import Long
 
 PROBE: Final = "probe"
 _WARM_UP_SECONDS: Final = 1
@@ -44,29 +47,59 @@ PARTS: Final = (
     Part(name="GET credits", request=GET_CREDITS, connections=22),
     Part(name=PROBE, request=GET_CREDITS, connections=1, is_urgent=True),
 )
+_ATOMIC_PARTS: Final = (
+    Part(name="POST usage, atomic batch of 1000", request=BOOK_1000_ATOMICALLY, connections=2),
+    Part(name=PROBE, request=GET_CREDITS, connections=1, is_urgent=True),
+)
 _HELLO_PARTS: Final = (
     Part(name="GET credits", request=GET_CREDITS, connections=64),
     Part(name=PROBE, request=GET_CREDITS, connections=1, is_urgent=True),
 )
 
 
-def mixed_load(settings: Settings, folder: Path, seconds: int) -> dict[str, Counts]:
-    """What each part saw, by its name."""
-    return _under_load("tallystick", PARTS, settings, folder, seconds)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What each part of a load saw, by its name; what took the loop a millisecond or more; who else
+    used the cores, if anybody."""
+
+    counts: Mapping[str, Counts]
+    long: Sequence[Long]
+    disturbed_by: str | None
+
+
+def mixed_load(settings: Settings, folder: Path, seconds: int) -> Seen:
+    return _under_load("tallystick, its loop timed", PARTS, settings, folder, seconds)
+
+
+def atomic_batches(settings: Settings, folder: Path, seconds: int) -> Seen:
+    return _under_load("tallystick, its loop timed", _ATOMIC_PARTS, settings, folder, seconds)
 
 
 def beside_hello(settings: Settings, folder: Path, seconds: int) -> Counts:
     """What the probe sees where a request costs next to nothing."""
-    return _under_load("hello", _HELLO_PARTS, settings, folder, seconds)[PROBE]
+    return _under_load("hello", _HELLO_PARTS, settings, folder, seconds).counts[PROBE]
 
 
 def _under_load(
     name: str, parts: Sequence[Part], settings: Settings, folder: Path, seconds: int
-) -> dict[str, Counts]:
-    with running(SERVERS[name], core=settings.server_core, folder=folder / f"mixed-{name}") as on:
+) -> Seen:
+    home = folder / f"mixed-{parts[0].name}-{name}"
+    with running(SERVERS[name], core=settings.server_core, folder=home) as on:
         headers = on.tenant.key_for_slices(None) if on.tenant is not None else {}
         _drive(parts, on, headers, settings, _WARM_UP_SECONDS)
-        return _drive(parts, on, headers, settings, seconds)
+        before, server_ns, load_ns = clocks.read(), on.cpu_ns(), load.children_cpu_ns()
+        counts = _drive(parts, on, headers, settings, seconds)
+        server_ns, load_ns = on.cpu_ns() - server_ns, load.children_cpu_ns() - load_ns
+        after = clocks.read()
+    # A server whose loop is timed tells it when it ends.
+    told, cores = home / STEPS, {settings.server_core, settings.load_core}
+    long = steps.read(told, since=before.at_ns, until=after.at_ns) if told.exists() else ()
+    ours = own_processes(on, server_ns, load_ns)
+    return Seen(
+        counts=counts,
+        long=[*long],
+        disturbed_by=clocks.disturbance(before, after, cores=cores, ours=ours),
+    )
 
 
 def _drive(

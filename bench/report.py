@@ -14,15 +14,16 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Final
 
-from bench.asides import Finding
+from bench.asides import ASIDES, Aside, Finding
 from bench.machine import Machine, Revision
-from bench.rows import NO_REQUEST, Row
+from bench.rows import NO_REQUEST, ROWS, Row
 from bench.run import Measured, Settings, Slice
 from bench.servers import SERVERS
 
 FORMAT: Final = 1
 _FIGURES: Final = ("cpu_us_per_request", "requests_per_second", "p50_ms", "p99_ms", "load_share")
 _BUSY: Final = 0.9
+_NOT_MEASURED: Final = "not measured: left out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,19 @@ class Report:
     settings: Settings
     measured: Sequence[Measured]
     asides: Sequence[Finding] = ()
+    seconds: int = 0
+    """What the whole run took."""
+
+    @property
+    def rows_left_out(self) -> list[Row]:
+        """Those of which something is promised that was not looked at."""
+        taken = [measured.row for measured in self.measured]
+        return [row for row in ROWS if row.target is not None and row not in taken]
+
+    @property
+    def asides_left_out(self) -> list[Aside]:
+        taken = {finding.title for finding in self.asides}
+        return [aside for aside in ASIDES if aside.title not in taken]
 
 
 def write(report: Report, folder: Path) -> tuple[Path, Path]:
@@ -66,6 +80,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "format": FORMAT,
         "taken_at": report.taken_at.isoformat(),
         "quick": report.is_quick,
+        "seconds": report.seconds,
         "revision": asdict(report.revision),
         "machine": asdict(report.machine),
         "settings": asdict(report.settings),
@@ -114,9 +129,11 @@ def to_markdown(report: Report) -> Iterator[str]:
     if report.is_quick:
         yield "**A quick run: it shows that the benchmark works, and measures nothing.**"
         yield ""
-    yield from _machine(report)
-    yield ""
     yield from promises(report)
+    yield ""
+    yield "## On what"
+    yield ""
+    yield from _machine(report)
     yield ""
     yield "## CPU time of the server, and throughput"
     yield ""
@@ -137,12 +154,13 @@ def to_markdown(report: Report) -> Iterator[str]:
 
 
 def promises(report: Report) -> Iterator[str]:
-    """The rows of which something is promised."""
+    """Every row of which something is promised, also those that this run left out."""
     yield "## What is promised, and what was measured"
     yield ""
     head = ("path", "connections", "yardstick", "promised", "measured", "verdict")
     rows = [_promise(each, report) for each in report.measured if each.row.target is not None]
-    yield from _table(head, [*rows, *map(_aside, report.asides)])
+    asides = map(_aside, report.asides)
+    yield from _table(head, [*rows, *asides, *_left_out(report)])
     yield ""
     yield from (f"- {note}" for finding in report.asides for note in finding.notes)
 
@@ -151,9 +169,7 @@ def _promise(measured: Measured, report: Report) -> tuple[str, ...]:
     row, target = measured.row, measured.row.target
     assert target is not None
     found = _ratio(measured, target.figure)
-    verdict = _verdict(is_met=target.is_met(found.median))
-    if not measured.is_clean:
-        verdict += ", disturbed"
+    verdict = _verdict(is_met=target.is_met(found.median), is_disturbed=not measured.is_clean)
     return (
         *(row.title, _connections(row), row.yardstick, str(target), f"{_cell(found, 2)} ×"),
         "not measured: a quick run" if report.is_quick else verdict,
@@ -161,12 +177,21 @@ def _promise(measured: Measured, report: Report) -> tuple[str, ...]:
 
 
 def _aside(finding: Finding) -> tuple[str, ...]:
-    verdict = "" if finding.is_met is None else _verdict(is_met=finding.is_met)
+    verdict = _verdict(is_met=finding.is_met, is_disturbed=finding.disturbed_by is not None)
     return finding.title, "", finding.yardstick, finding.promised, finding.measured, verdict
 
 
-def _verdict(*, is_met: bool) -> str:
-    return "met" if is_met else "**missed**"
+def _left_out(report: Report) -> Iterator[tuple[str, ...]]:
+    for row in report.rows_left_out:
+        why = "not measured: takes `--long`" if row.is_long else _NOT_MEASURED
+        yield row.title, _connections(row), row.yardstick, str(row.target), "", why
+    for aside in report.asides_left_out:
+        yield aside.title, "", "", aside.promised, "", _NOT_MEASURED
+
+
+def _verdict(*, is_met: bool, is_disturbed: bool) -> str:
+    verdict = "met" if is_met else "**missed**"
+    return f"{verdict}, disturbed" if is_disturbed else verdict
 
 
 def _connections(row: Row) -> str:
@@ -189,6 +214,7 @@ def _machine(report: Report) -> Iterator[str]:
             ("server", f"on core {settings.server_core}, all threads"),
             ("idle cores", "kept awake" if machine.wakeful else "fall asleep: see the README"),
             ("load average before", str(machine.load_average)),
+            ("length of the run", f"{report.seconds // 60} min {report.seconds % 60} s"),
             ("commit", revision.commit + (", with changes" if revision.is_changed else "")),
         ],
     )

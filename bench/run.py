@@ -134,7 +134,7 @@ def _slice(row: Row, running: Running, headers: Mapping[str, str], settings: Set
             before,
             after,
             cores={settings.server_core, settings.load_core},
-            ours=_ours(running, cpu_ns, counts.cpu_ns) | _backing(running, before, after),
+            ours=own_processes(running, cpu_ns, counts.cpu_ns) | _backing(running, before, after),
         ),
     )
 
@@ -155,10 +155,10 @@ def _load(row: Row, running: Running, headers: Mapping[str, str], settings: Sett
 
 def _keys(row: Row, running: Running) -> Path | None:
     """The many keys of a server that has them, where the row wants requests spread."""
-    return running.tenant.keys if running.tenant is not None and row.request.is_spread else None
+    return running.tenant.keys if running.tenant is not None and row.request.askers else None
 
 
-def _ours(running: Running, server_cpu_ns: int, load_cpu_ns: int) -> dict[int, int]:
+def own_processes(running: Running, server_cpu_ns: int, load_cpu_ns: int) -> dict[int, int]:
     """What our own processes used: the server, wrk (which has ended) and this one (little)."""
     first, *rest = running.pids
     return {first: server_cpu_ns, **dict.fromkeys(rest, 0), -1: load_cpu_ns, os.getpid(): 0}

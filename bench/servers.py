@@ -20,15 +20,19 @@ import httpx
 
 from bench import clocks
 from bench.databases import Backing, postgres_and_redis
-from bench.ledgers import found_many
+from bench.ledgers import Case, Ids, copy_of_filled, fill, found_many
 from bench.load import LoadFailed
+from bench.peers import bare, one_transaction
 from bench.ports import free_port, wait_until_open
-from bench.storage import Case, fill
+from bench.rows import ORGANIZATIONS
 from bench.tenant import ADMIN_KEY, Asker, PeersTenant, Tenant
 
 _END_SECONDS: Final = 15
+STEPS: Final = "steps.json"
+"""In the folder of a server whose loop is timed, when it has ended."""
 _DATABASE: Final = "tallystick.db"
 _MILLION: Final = 1_000_000
+_KINDS: Final[dict[Ids, str]] = {"ordered": "", "random": ", random ids"}
 _BIN: Final = Path(sys.executable).parent
 PROJECT: Final = Path(__file__).resolve().parents[1]
 
@@ -76,15 +80,31 @@ def _tallystick(port: int, folder: Path) -> list[str]:
     ]
 
 
-def _filled(case: Case) -> Callable[[Path], None]:
-    return lambda folder: fill(folder / _DATABASE, case)
+def _filled(entries: int, ids: Ids = "ordered", name: str = _DATABASE) -> Callable[[Path], None]:
+    """Many servers begin with the same database, so it is filled once for all that run beside. One
+    of ten million entries is too large to lie about twice, and has one server."""
+    case = Case(events=100, entries=entries, ids=ids)
+    if entries > _MILLION:
+        return lambda folder: fill(folder / name, case)
+    return lambda folder: copy_of_filled(case, folder.parent / "filled", folder / name)
 
 
-def _service(name: str, about: str, *, prepare: Callable[[Path], None] | None = None) -> Server:
+def _timed_tallystick(port: int, folder: Path) -> list[str]:
+    _, *arguments = _tallystick(port, folder)
+    return [our_python(), "-m", "bench.steps", str(folder / STEPS), *arguments]
+
+
+def _service(
+    name: str,
+    about: str,
+    *,
+    prepare: Callable[[Path], None] | None = None,
+    command: Callable[[int, Path], Sequence[str]] = _tallystick,
+) -> Server:
     return Server(
         name=name,
         about=about,
-        command=_tallystick,
+        command=command,
         environment={"TALLYSTICK_ADMIN_KEY": ADMIN_KEY},
         prepare=prepare,
         tenant=lambda url, folder: Tenant(url, folder / _DATABASE),
@@ -148,30 +168,28 @@ SERVERS: Final = {
     server.name: server
     for server in (
         _service("tallystick", "`tallystick serve` on a new SQLite file"),
-        _service(
-            "tallystick, ten thousand entries",
-            "`tallystick serve` on a ledger of 10⁴ entries at first",
-            prepare=_filled(Case(events=100, entries=10_000)),
-        ),
-        _service(
-            "tallystick, ten million entries",
-            "`tallystick serve` on a ledger of 10⁷ entries",
-            prepare=_filled(Case(events=100, entries=10 * _MILLION)),
+        *(
+            _service(
+                f"tallystick, {words} entries{kind}",
+                f"`tallystick serve` on a ledger of {figure} entries{kind} at first",
+                prepare=_filled(entries, ids),
+            )
+            for words, figure, entries in (
+                ("ten thousand", "10⁴", 10_000),
+                ("a million", "10⁶", _MILLION),
+                ("ten million", "10⁷", 10 * _MILLION),
+            )
+            for ids, kind in _KINDS.items()
         ),
         _service(
             "tallystick, a hundred thousand organizations",
             "`tallystick serve` on a database of 10⁵ organizations",
-            prepare=lambda folder: found_many(folder / _DATABASE, 100_000),
+            prepare=lambda folder: found_many(folder / _DATABASE, ORGANIZATIONS),
         ),
         _service(
-            "tallystick, a million entries",
-            "`tallystick serve` on a ledger of 10⁶ entries",
-            prepare=_filled(Case(events=100, entries=_MILLION)),
-        ),
-        _service(
-            "tallystick, a million entries, random ids",
-            "`tallystick serve` on a ledger of 10⁶ entries with random ids",
-            prepare=_filled(Case(events=100, entries=_MILLION, ids="random")),
+            "tallystick, its loop timed",
+            "`tallystick serve` with a clock around each step of its loop",
+            command=_timed_tallystick,
         ),
         Server(
             name="hello",
@@ -202,19 +220,22 @@ SERVERS: Final = {
             about="loop that books events by SQL in the same schema, one transaction each, in its "
             "own process and without HTTP",
             command=_alone("one_transaction"),
+            prepare=_filled(10_000, name=one_transaction.DATABASE),
             works_alone=True,
         ),
         Server(
             name="bare executemany",
             about="loop that inserts the rows of 100 events a transaction by `executemany` into a "
             "ledger of 10⁶ entries, of which only the inserting is timed",
-            command=_alone("bare", "ordered", str(_MILLION)),
+            command=_alone("bare", "ordered"),
+            prepare=_filled(_MILLION, name=bare.DATABASE),
             works_alone=True,
         ),
         Server(
             name="bare executemany, random ids",
             about="loop of the same kind with random ids",
-            command=_alone("bare", "random", str(_MILLION)),
+            command=_alone("bare", "random"),
+            prepare=_filled(_MILLION, "random", bare.DATABASE),
             works_alone=True,
         ),
         Server(

@@ -1,9 +1,11 @@
 """One transaction for each usage event: `python -m bench.peers.one_transaction PORT FOLDER`.
 
 What a careful person writes first: look whether the id was seen, read the account, decide, write
-the rows, commit. The driver, the schema, the rows (entry, id, roll-up, account, grant) and the
-durability are those of the service, and so is a hash chained to the one before; there is no HTTP,
-no key, no limit and no other client. Its statements are prepared once.
+the rows, commit. The driver, the schema, the rows (entry, id, roll-up, account, grant), the
+connection's settings and the durability are those of the service, and so is a hash chained to the
+one before. There is no HTTP, no key, no limit and no other client. Statements are prepared once,
+and ids have one table instead of the service's two. The log is moved by the COMMIT that fills its
+thousandth page, as SQLite does unless told otherwise.
 """
 
 from __future__ import annotations
@@ -15,16 +17,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-import apsw
-
+from bench.ledgers import KEY, METER, TEAMSPACE, IdSource, clock, connect, names
 from bench.peers import alone
-from bench.storage import Case, IdSource, clock, fill, names
+from tallystick.domain.usage import BUCKET
 
+DATABASE: Final = "one-transaction.db"
 _CREDITS: Final = 1_000_000
-_TEAMSPACE: Final = "ts_01jdzzzzzzzzzzzzzzzzzz0000"
-_KEY: Final = "key_01jdzzzzzzzzzzzzzzzzzz0000"
-_METER: Final = "llm.tokens"
-_QUARTER_HOUR_US: Final = 900_000_000
 
 # One table of ids with one index, in which each is looked up and to which each is added.
 _OWN_IDS: Final = """
@@ -44,9 +42,7 @@ _OWN_IDS: Final = """
 
 class OneTransaction:
     def __init__(self, path: Path) -> None:
-        self._connection = apsw.Connection(str(path))
-        self._connection.pragma("synchronous", "FULL")
-        self._connection.pragma("cache_size", -65536)
+        self._connection = connect(path)
         self._organization_id = names(1)[0]
         self._ids = IdSource("ordered", 3)
         self._connection.execute(_OWN_IDS)
@@ -54,8 +50,9 @@ class OneTransaction:
     def step(self) -> int:
         [event_id] = self._ids.take(1)
         start = time.perf_counter_ns()
-        with self._connection:  # a transaction
-            self._book(event_id)
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._book(event_id)
+        self._connection.execute("COMMIT")
         return time.perf_counter_ns() - start
 
     def _book(self, event_id: str) -> None:
@@ -80,12 +77,12 @@ class OneTransaction:
         content = hashlib.sha256(event_id.encode()).digest()
         connection.execute(
             "INSERT INTO entries (organization_id, sequence, kind, credits, drawn, event_id,"
-            " teamspace_id, api_key_id, meter, booked_at, remaining_after, consumed_after,"
-            " overage_after, held_after, content, hash)"
-            " VALUES (?, ?, 'usage.booked', ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?)",
+            " teamspace_id, api_key_id, meter, occurred_at, booked_at, remaining_after,"
+            " consumed_after, overage_after, held_after, content, hash)"
+            " VALUES (?, ?, 'usage.booked', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?)",
             (
-                *(organization_id, sequence, _CREDITS, drawn, event_id, _TEAMSPACE, _KEY, _METER),
-                *(now, remaining, consumed, content, digest),
+                *(organization_id, sequence, _CREDITS, drawn, event_id, TEAMSPACE, KEY, METER),
+                *(now, now, remaining, consumed, content, digest),
             ),
         )
         connection.execute(
@@ -97,10 +94,7 @@ class OneTransaction:
             "INSERT INTO usage_rollups (organization_id, bucket, teamspace_id, meter, api_key_id,"
             " credits, events) VALUES (?, ?, ?, ?, ?, ?, 1)"
             " ON CONFLICT DO UPDATE SET credits = credits + excluded.credits, events = events + 1",
-            (
-                *(organization_id, now // _QUARTER_HOUR_US * _QUARTER_HOUR_US),
-                *(_TEAMSPACE, _METER, _KEY, _CREDITS),
-            ),
+            (organization_id, now - now % BUCKET, TEAMSPACE, METER, KEY, _CREDITS),
         )
         connection.execute(
             "UPDATE accounts SET remaining = ?, consumed = ?, sequence = ?, head = ?,"
@@ -116,9 +110,7 @@ class OneTransaction:
 
 def main() -> None:
     port, folder = int(sys.argv[1]), Path(sys.argv[2])
-    path = folder / "one-transaction.db"
-    fill(path, Case(events=1))
-    alone.serve(port, OneTransaction(path).step)
+    alone.serve(port, OneTransaction(folder / DATABASE).step)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from bench.asides import ASIDES
 from bench.clocks import Core, Process, Reading, disturbance
 from bench.load import Counts, LoadFailed, Request
+from bench.machine import Machine, Revision
 from bench.peers.alone import work
-from bench.report import Figure, figure
+from bench.report import Figure, Report, figure, promises
 from bench.rows import BOOK_100, ROWS, Row, Target
 from bench.run import Measured, Round, Settings, Slice, handled_requests, measure_until_clean
 from bench.servers import SERVERS
@@ -124,6 +127,21 @@ def test_where_all_are_disturbed_all_count() -> None:
     assert not found.is_clean
 
 
+MACHINE = Machine(
+    processor="a processor",
+    cores=2,
+    memory_gib=8,
+    virtualized=False,
+    kernel="a kernel",
+    python="a Python",
+    packages={},
+    sqlite="3",
+    wrk="4",
+    file_system="ext4",
+    sync_us=200,
+    wakeful=True,
+    load_average=0,
+)
 COUNTS = Counts(answers=10, microseconds=1, p50_us=1, p99_us=1, max_us=1, cpu_ns=1)
 BATCHES = Row(title="batches", request=BOOK_100, connections=2, yardstick="hello")
 
@@ -148,13 +166,34 @@ def test_bodies_leave_room_for_ids() -> None:
     event = '{"id":"ID","credits":1}'
     single = Request(path="/", event=event, events=1)
     batch = Request(path="/", event=event, events=2, is_batch=True)
+    atomic = replace(batch, is_atomic=True)
     booked = '{"id":"x-############","credits":1}'
     assert single.body("x-") == booked
     assert batch.body("x-") == f'{{"events":[{booked},{booked}]}}'
+    assert atomic.body("x-") == f'{{"events":[{booked},{booked}],"atomic":true}}'
 
 
 def test_every_row_names_servers_that_there_are() -> None:
     assert {name for row in ROWS for name in (row.subject, row.yardstick)} <= set(SERVERS)
+
+
+def test_what_is_promised_and_not_measured_is_told() -> None:
+    """By every row with a target, whatever a run has left out."""
+    found = Report(
+        taken_at=datetime(2026, 11, 22, tzinfo=UTC),
+        is_quick=False,
+        machine=MACHINE,
+        revision=Revision(commit="c0ffee", is_changed=False),
+        settings=SETTINGS,
+        measured=[Measured(row=row, rounds=[CLEAN]) for row in ROWS if not row.is_long],
+    )
+    lines = list(promises(found))
+    for row in ROWS:
+        [*told] = (line for line in lines if line.startswith(f"| {row.title} |"))
+        assert len(told) >= (row.target is not None)
+        assert not row.target or ("takes `--long`" in told[-1]) == row.is_long
+    for aside in ASIDES:
+        assert f"| {aside.title} |  |  | {aside.promised} |  | not measured: left out |" in lines
 
 
 def test_a_cost_has_an_upper_bound_and_a_rate_a_lower_one() -> None:
