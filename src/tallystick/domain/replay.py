@@ -9,24 +9,25 @@ that its own facts lead to.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tallystick.domain.entries import EntryKind
 from tallystick.domain.errors import CorruptLedger
-from tallystick.domain.grants import Drawn, Grant, GrantKind, GrantStatus
+from tallystick.domain.grants import Drawn, Grant, GrantKind, GrantStatus, burn_key
 from tallystick.domain.holds import Hold, HoldStatus
 from tallystick.domain.reversals import reversal_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tallystick.domain.account import Account
     from tallystick.domain.entries import Entry
 
 
 @dataclass(slots=True, kw_only=True)
-class Replay:
-    """What the entries up to `sequence` say (micro-credits; instants in microseconds).
+class Standing:
+    """How an account stands after entry `sequence` (micro-credits; instants in microseconds).
 
     `grants` holds every grant that was replayed, `holds` every hold, ended ones too.
     """
@@ -44,6 +45,55 @@ class Replay:
     timezone: str = ""
     grants: dict[str, Grant] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, account: Account) -> Standing:
+        """The place that an account has come to, with the grants and holds that still matter.
+
+        What a caller said of a hold beyond what entries say is not in it.
+        """
+        return cls(
+            sequence=account.sequence,
+            booked_at=account.advanced_to,
+            remaining=account.remaining,
+            consumed=account.consumed,
+            overage=account.overage,
+            held=account.held,
+            pending=account.pending,
+            period_index=account.period_index,
+            period_start=account.period_start,
+            period_end=account.period_end,
+            timezone=account.plan.schedule.timezone,
+            grants={
+                grant.id: replace(grant)
+                for grant in account.grants.values()
+                if grant.remaining or grant.id == account.allowance_grant_id
+            },
+            holds={hold.id: replace(hold, dimensions=None) for hold in account.open_holds},
+        )
+
+    @property
+    def total(self) -> int:
+        return self.remaining + self.consumed - self.overage
+
+    @property
+    def available(self) -> int:
+        return self.remaining - self.held
+
+    def grants_shown(self) -> list[Grant]:
+        """Active grants with something left, and ended ones while something of them is held, in
+        burn order."""
+        shown = [
+            grant
+            for grant in self.grants.values()
+            if grant.remaining and (grant.status is GrantStatus.ACTIVE or grant.held)
+        ]
+        return sorted(shown, key=burn_key)
+
+    def take_in(self, grant: Grant) -> None:
+        """Takes in a grant that was spent before this began and that an entry is going to name."""
+        spent = replace(grant, remaining=0, held=0, status=GrantStatus.EXHAUSTED)
+        self.grants.setdefault(grant.id, spent)
 
     def apply(self, entry: Entry) -> None:
         """Takes in the next entry. Raises CorruptLedger where it does not follow from the last."""
@@ -277,17 +327,17 @@ def _sum(parts: Drawn) -> int:
     return sum(part for _, part in parts)
 
 
-_APPLY: dict[EntryKind, Callable[[Replay, Entry], None]] = {
-    EntryKind.PERIOD_STARTED: Replay._start_period,
-    EntryKind.PLAN_CHANGED: Replay._change_plan,
-    EntryKind.GRANT_ISSUED: Replay._issue,
-    EntryKind.GRANT_ACTIVATED: Replay._activate,
-    EntryKind.GRANT_EXPIRED: Replay._expire,
-    EntryKind.GRANT_VOIDED: Replay._void,
-    EntryKind.USAGE_BOOKED: Replay._book_any,
-    EntryKind.USAGE_REVERSED: Replay._reverse,
-    EntryKind.HOLD_PLACED: Replay._place,
-    EntryKind.HOLD_EXTENDED: Replay._extend,
-    EntryKind.HOLD_RELEASED: Replay._end_hold,
-    EntryKind.HOLD_EXPIRED: Replay._end_hold,
+_APPLY: dict[EntryKind, Callable[[Standing, Entry], None]] = {
+    EntryKind.PERIOD_STARTED: Standing._start_period,
+    EntryKind.PLAN_CHANGED: Standing._change_plan,
+    EntryKind.GRANT_ISSUED: Standing._issue,
+    EntryKind.GRANT_ACTIVATED: Standing._activate,
+    EntryKind.GRANT_EXPIRED: Standing._expire,
+    EntryKind.GRANT_VOIDED: Standing._void,
+    EntryKind.USAGE_BOOKED: Standing._book_any,
+    EntryKind.USAGE_REVERSED: Standing._reverse,
+    EntryKind.HOLD_PLACED: Standing._place,
+    EntryKind.HOLD_EXTENDED: Standing._extend,
+    EntryKind.HOLD_RELEASED: Standing._end_hold,
+    EntryKind.HOLD_EXPIRED: Standing._end_hold,
 }

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Sequence
+    from collections.abc import Awaitable, Collection, Mapping, Sequence
 
     from tallystick.domain.account import Account
     from tallystick.domain.budgets import Budget
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tallystick.domain.entries import Entry, EntryKind, Sealed
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold, HoldStatus
+    from tallystick.domain.replay import Standing
     from tallystick.domain.usage import PeriodUsageKey, RollupKey
 
 
@@ -162,6 +163,7 @@ class Changes:
     holds: list[tuple[str, Hold]] = field(default_factory=list)
     budgets: dict[tuple[str, str], Budget | None] = field(default_factory=dict)
     """By organization and subject; None where a budget was removed."""
+    milestones: list[tuple[str, Standing]] = field(default_factory=list)
     organizations: dict[str, Organization] = field(default_factory=dict)
     teamspaces: dict[tuple[str, str], Teamspace] = field(default_factory=dict)
     keys: dict[tuple[str | None, str], ApiKey] = field(default_factory=dict)
@@ -232,6 +234,15 @@ class Credential(NamedTuple):
     teamspace: Teamspace | None
 
 
+class History(NamedTuple):
+    """What leads to an earlier instant: a milestone, the entries after it, and the grants that
+    these name, as they were last written. Where there is no milestone yet, all entries."""
+
+    milestone: Standing | None
+    entries: Sequence[Entry]
+    grants: Mapping[str, Grant]
+
+
 class UnknownCursor(LookupError):
     """`after` or `before` names no object of the list."""
 
@@ -274,6 +285,10 @@ class Reader(Protocol):
     async def entries(
         self, organization_id: str, page: Page, where: EntryFilter, up_to: int | None = None
     ) -> Sequence[Sealed]: ...
+
+    async def history(self, organization_id: str, instant: int, up_to: int) -> History:
+        """What was booked until `instant`, that microsecond included, and until entry `up_to`."""
+        ...
 
     async def hold(self, organization_id: str, hold_id: str) -> Hold | None: ...
 

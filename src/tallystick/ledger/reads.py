@@ -13,6 +13,7 @@ from tallystick.domain.account import advance
 from tallystick.domain.decide import changed, ledger_time
 from tallystick.domain.entries import EntryKind, seal
 from tallystick.domain.ids import entry_id
+from tallystick.domain.replay import Standing
 from tallystick.domain.usage import (
     BUCKET,
     PACE_WINDOW,
@@ -48,12 +49,23 @@ class Credits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """The detailed balance: an account advanced to `as_of`, and its recent pace."""
+    """The detailed balance as of `as_of`, and the pace of the days before it.
 
-    account: Account
+    The pace is an estimate, from what is known of those days now: usage may be booked late.
+    """
+
+    organization_id: str
+    state: Standing
     as_of: int
     burn_rate_per_day: int
     projected_exhaustion_at: int | None
+
+
+class NotYet(NamedTuple):
+    """The instant asked about lies ahead of `now`, or before the organization, `since`."""
+
+    now: int
+    since: int
 
 
 class Advanced(NamedTuple):
@@ -115,14 +127,43 @@ class Reads:
         advanced = await self._advanced(organization_id)
         if advanced is None:
             return None
-        account, now = advanced.account, advanced.now
-        rate = await self._burn_rate(account, now)
-        exhaustion = projected_exhaustion(account.available, rate, now)
-        return Balance(account, now, rate, exhaustion)
+        return await self._balance(organization_id, Standing.of(advanced.account), advanced.now)
 
-    async def _burn_rate(self, account: Account, now: int) -> int:
+    async def balance_at(self, organization_id: str, instant: int) -> Balance | NotYet | None:
+        """The balance as a read at `instant` would have said it; entries of exactly that
+        microsecond count."""
+        advanced = await self._advanced(organization_id)
+        organization = await self.reader.organization(organization_id)
+        if advanced is None or organization is None:
+            return None
+        if not organization.created_at <= instant <= advanced.now:
+            return NotYet(advanced.now, organization.created_at)
+        state = await self._state_at(organization_id, instant, advanced)
+        return await self._balance(organization_id, state, instant)
+
+    async def _state_at(self, organization_id: str, instant: int, advanced: Advanced) -> Standing:
+        history = await self.reader.history(organization_id, instant, advanced.stored)
+        state = history.milestone or Standing()
+        issued = {
+            entry.grant_id for entry in history.entries if entry.kind is EntryKind.GRANT_ISSUED
+        }
+        for grant in history.grants.values():
+            if grant.id not in issued:
+                state.take_in(grant)
+        for entry in history.entries:
+            state.apply(entry)
+        for sealed in advanced.ahead:
+            if sealed.entry.booked_at <= instant:
+                state.apply(sealed.entry)
+        return state
+
+    async def _balance(self, organization_id: str, state: Standing, as_of: int) -> Balance:
+        rate = await self._burn_rate(organization_id, as_of)
+        exhaustion = projected_exhaustion(state.available, rate, as_of)
+        return Balance(organization_id, state, as_of, rate, exhaustion)
+
+    async def _burn_rate(self, name: str, now: int) -> int:
         """The pace of the last days, or since there has been anything to measure."""
-        name = account.organization_id
         organization = await self.reader.organization(name)
         window = now - PACE_WINDOW
         # Usage may have been imported that is older than the organization here.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from tallystick.domain.account import advance
 from tallystick.domain.commands import Earlier
 from tallystick.domain.decide import ledger_time
 from tallystick.domain.entries import EntryKind, canonical_json, seal
+from tallystick.domain.replay import Standing
 from tallystick.domain.reversals import reversal_facts
 from tallystick.domain.usage import PeriodUsageKey, RollupKey, rollup_key
 from tallystick.ledger.ports import Changes, PeriodRow, UsageRow
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 
 K = TypeVar("K", RollupKey, PeriodUsageKey)
+MILESTONE_DISTANCE: Final = 1024
+"""Entries between two places from which an earlier balance is replayed."""
 
 
 class Unit(Protocol):
@@ -143,6 +146,8 @@ class Work:
             account = self.snapshot.accounts[organization_id]
             sealed = seal(drafts, account.head)
             account.head = sealed[-1].hash
+            if passes_milestone(account, len(drafts)):
+                self.changes.milestones.append((organization_id, Standing.of(account)))
             self.changes.entries.extend(sealed)
             self._collect(account, drafts)
             self._written.add(organization_id)
@@ -209,6 +214,16 @@ def _net_usage(entry: Entry) -> int:
     if entry.kind is EntryKind.USAGE_REVERSED and reversal_facts(entry).in_period:
         return -entry.credits
     return 0
+
+
+def passes_milestone(account: Account, entries: int) -> bool:
+    """Whether the last `entries` of the account call for a place to replay from.
+
+    The more an account has to say of itself, the rarer: so what is written stays a fraction.
+    """
+    weight = len(account.grants) + len(account.open_holds)
+    distance = MILESTONE_DISTANCE << (weight // 64).bit_length()
+    return account.sequence // distance != (account.sequence - entries) // distance
 
 
 @dataclass(frozen=True, slots=True)

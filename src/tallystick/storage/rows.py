@@ -27,6 +27,7 @@ from tallystick.domain.directory import (
 from tallystick.domain.entries import GENESIS, Entry, EntryKind, Sealed, canonical_json
 from tallystick.domain.grants import Grant, GrantKind, GrantStatus
 from tallystick.domain.plans import Plan
+from tallystick.domain.replay import Standing
 from tallystick.ledger.ports import PeriodRow, Replay, ReplayKey
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ NO_ORGANIZATION: Final = ""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode_drawn = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
+_decode_standing = msgspec.json.Decoder(Standing).decode
 _decode_limits = msgspec.json.Decoder(dict[str, int]).decode
 _decode_scopes = msgspec.json.Decoder(tuple[Scope, ...]).decode
 _KINDS: Final = {str(kind): kind for kind in EntryKind}
@@ -173,6 +175,14 @@ def sealed_row(sealed: Sealed) -> Row:
     entry = sealed.entry
     drawn = _encode(entry.drawn).decode() if entry.drawn else _NOTHING_DRAWN
     return (*entry[:4], drawn, *entry[5:], sealed.hash)
+
+
+def milestone_from(row: Sequence[Any]) -> Standing:
+    return _decode_standing(row[0])
+
+
+def milestone_row(organization_id: str, standing: Standing) -> Row:
+    return (organization_id, standing.sequence, _encode(standing).decode())
 
 
 def period_from(row: Sequence[Any]) -> PeriodRow:

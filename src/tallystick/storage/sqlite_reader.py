@@ -29,6 +29,7 @@ from tallystick.storage.hold_rows import hold_from
 from tallystick.storage.queries import load_statements
 from tallystick.storage.sqlite_entries import EntrySearch
 from tallystick.storage.sqlite_errors import translate, translating
+from tallystick.storage.sqlite_history import read_history
 from tallystick.storage.sqlite_load import load_accounts
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from tallystick.domain.entries import Entry, Sealed
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold, HoldStatus
-    from tallystick.ledger.ports import EntryFilter, Page, PeriodRow
+    from tallystick.ledger.ports import EntryFilter, History, Page, PeriodRow
     from tallystick.storage.balances import Balances
 
 T = TypeVar("T")
@@ -160,6 +161,11 @@ class SqliteReader:
         while not await self._slowly(search.step):
             pass
         return search.found
+
+    async def history(self, organization_id: str, instant: int, up_to: int) -> History:
+        return await self._slowly(
+            lambda: read_history(self._in_thread, organization_id, instant, up_to)
+        )
 
     async def hold(self, organization_id: str, hold_id: str) -> Hold | None:
         row = self._row("load_hold", organization_id, hold_id)

@@ -50,6 +50,8 @@ def write(connection: apsw.Connection, changes: Changes, loaded: Mapping[str, Lo
         run("add_to_rollup", [(*key, *added) for key, added in changes.rollups.items()])
         used = changes.period_usage.items()
         run("add_to_period_usage", [(*key, *added) for key, added in used])
+    if changes.milestones:
+        run("add_milestone", [rows.milestone_row(*one) for one in changes.milestones])
     if changes.holds or changes.budgets:
         _write_promises(connection, run, changes, loaded)
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta
 
 from tallystick.domain.credits import format_credits
 from tallystick.domain.directory import Scope
-from tallystick.domain.grants import GrantStatus, burn_key
+from tallystick.domain.periods import format_instant, parse_instant
 from tallystick.http.etags import not_modified, weak_etag
-from tallystick.http.operations import Answer, Call, Operation, answer
-from tallystick.http.shapes import Credits, Response, Time, not_found
+from tallystick.http.operations import Answer, Call, Operation, Parameter, answer
+from tallystick.http.shapes import Credits, Response, Time, bad_parameter, not_found
 from tallystick.http.views import GrantView, grant_view
 from tallystick.http.wire import credits_json, time_json
+from tallystick.ledger.reads import NotYet
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from tallystick.domain.account import Account
-    from tallystick.domain.grants import Grant
     from tallystick.ledger.reads import Balance
     from tallystick.ledger.reads import Credits as Report
+
+
+_AT: Final = "at"
 
 
 class CreditsReport(Response, kw_only=True):
@@ -88,46 +90,56 @@ class BalanceView(Response, kw_only=True):
 
 
 async def get_balance(call: Call) -> Answer:
-    balance = await call.service.reads.balance(call.organization_id)
+    text = call.query.get(_AT)
+    if text is None:
+        balance = await call.service.reads.balance(call.organization_id)
+    else:
+        balance = await _balance_at(call, _read_instant(text))
     if balance is None:
         raise not_found("organization")
     # The clock moves the pace, and not the state.
-    account = balance.account
-    etag = weak_etag(account.organization_id, str(account.sequence))
+    etag = weak_etag(balance.organization_id, str(balance.state.sequence), text or "")
     return not_modified(call, etag) or answer(200, _balance_view(balance), (b"etag", etag))
 
 
+def _read_instant(text: str) -> int:
+    try:
+        return parse_instant(text.replace(" ", "+"))
+    except ValueError as error:
+        raise bad_parameter(_AT, str(error)) from None
+
+
+async def _balance_at(call: Call, instant: int) -> Balance | None:
+    balance = await call.service.reads.balance_at(call.organization_id, instant)
+    if not isinstance(balance, NotYet):
+        return balance
+    if instant > balance.now:
+        raise bad_parameter(_AT, f"lies ahead: it is {format_instant(balance.now)} now")
+    since = format_instant(balance.since)
+    raise bad_parameter(_AT, f"lies before the organization, which was created at {since}")
+
+
 def _balance_view(balance: Balance) -> BalanceView:
-    account = balance.account
+    state = balance.state
     return BalanceView(
-        remaining=credits_json(account.remaining),
-        consumed=credits_json(account.consumed),
-        total=credits_json(account.total),
-        held=credits_json(account.held),
-        available=credits_json(account.available),
-        overage=credits_json(account.overage),
+        remaining=credits_json(state.remaining),
+        consumed=credits_json(state.consumed),
+        total=credits_json(state.total),
+        held=credits_json(state.held),
+        available=credits_json(state.available),
+        overage=credits_json(state.overage),
         period=BalancePeriod(
-            index=account.period_index,
-            start=time_json(account.period_start) or "",
-            end=time_json(account.period_end) or "",
-            timezone=account.plan.schedule.timezone,
+            index=state.period_index,
+            start=time_json(state.period_start) or "",
+            end=time_json(state.period_end) or "",
+            timezone=state.timezone,
         ),
-        grants=[grant_view(grant) for grant in _shown_grants(account)],
+        grants=[grant_view(grant) for grant in state.grants_shown()],
         burn_rate_per_day=credits_json(balance.burn_rate_per_day),
         projected_exhaustion_at=time_json(balance.projected_exhaustion_at),
         as_of=time_json(balance.as_of) or "",
-        sequence=account.sequence,
+        sequence=state.sequence,
     )
-
-
-def _shown_grants(account: Account) -> list[Grant]:
-    """Active grants with something left, and ended ones while something of them is held."""
-    shown = [
-        grant
-        for grant in account.grants.values()
-        if grant.remaining and (grant.status is GrantStatus.ACTIVE or grant.held)
-    ]
-    return sorted(shown, key=burn_key)
 
 
 OPERATIONS = (
@@ -153,7 +165,18 @@ OPERATIONS = (
         summary="Get the balance in detail",
         description=(
             "The report's three figures with what they are made of: the period, what is held and "
-            "available, the grants in the order in which they burn, and the recent pace."
+            "available, the grants in the order in which they burn, and the recent pace. With "
+            "`at`, all of it as a read at that instant would have said it; only the pace is an "
+            "estimate from what is known of those days now."
         ),
+        query=(
+            Parameter(
+                _AT,
+                {"type": "string", "format": "date-time"},
+                "An instant since the organization's creation; entries of exactly that "
+                "microsecond count",
+            ),
+        ),
+        errors=("validation_failed",),
     ),
 )

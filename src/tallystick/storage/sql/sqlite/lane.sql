@@ -320,6 +320,9 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 UPDATE holds SET parts = ?3, captured = ?4, status = ?5, expires_at = ?6
 WHERE organization_id = ?1 AND hold_id = ?2
 
+-- name: add_milestone
+INSERT INTO milestones (organization_id, sequence, state) VALUES (?1, ?2, ?3)
+
 -- name: put_budget
 INSERT INTO budgets (organization_id, subject_id, budget, used)
 VALUES (?1, ?2, ?3, ?4)

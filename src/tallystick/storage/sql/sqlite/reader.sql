@@ -154,6 +154,23 @@ SELECT sequence FROM accounts WHERE organization_id = ?1
 -- name: booked_at
 SELECT booked_at FROM entries WHERE organization_id = ?1 AND sequence = ?2
 
+-- name: latest_milestone
+SELECT state
+FROM milestones
+WHERE organization_id = ?1 AND sequence <= ?2
+ORDER BY sequence DESC
+LIMIT 1
+
+-- name: entries_between
+-- After ?2, up to ?3.
+SELECT
+    organization_id, sequence, kind, credits, drawn, grant_id, event_id, hold_id, teamspace_id,
+    api_key_id, meter, occurred_at, booked_at, remaining_after, consumed_after, overage_after,
+    held_after, detail, content
+FROM entries
+WHERE organization_id = ?1 AND sequence > ?2 AND sequence <= ?3
+ORDER BY sequence
+
 -- name: sequence_of_event
 -- The second part looks through a small table, and only where the first found nothing.
 SELECT sequence FROM merged_usage_events WHERE organization_id = ?1 AND event_id = ?2

@@ -122,6 +122,13 @@ CREATE TABLE "merged_usage_events" (
     PRIMARY KEY (event_id, organization_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE milestones (
+    organization_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (organization_id, sequence)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE organizations (
     organization_id TEXT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
