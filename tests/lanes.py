@@ -48,6 +48,8 @@ class Wire(asyncio.Transport):
         self.writes = 0
         self.has_ended = False
         self.is_paused = False
+        self.unsent = 0
+        self.is_aborted = False
         self.news = asyncio.Event()
         self._is_closing = False
         self._held_back: deque[bytes] = deque()
@@ -82,6 +84,10 @@ class Wire(asyncio.Transport):
             self.writes += 1
         self.news.set()
 
+    def get_write_buffer_size(self) -> int:
+        """What the client has not taken: as much as a test says."""
+        return self.unsent
+
     def write_eof(self) -> None:
         self.has_ended = True
         self.news.set()
@@ -94,6 +100,10 @@ class Wire(asyncio.Transport):
             self._is_closing = True
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
             self.news.set()
+
+    def abort(self) -> None:
+        self.is_aborted = True
+        self.close()
 
     def pause_reading(self) -> None:
         self.is_paused = True
