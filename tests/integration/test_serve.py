@@ -133,6 +133,16 @@ def test_a_database_that_others_can_read_is_refused(tmp_path: Path) -> None:
     assert f"chmod 600 {database}" in failed.stderr
 
 
+def test_who_opens_its_address_is_shown_what_it_is(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        shown = httpx.get(server.url, follow_redirects=True)
+        assert (shown.status_code, shown.url.path) == (200, "/docs")
+        assert [each.status_code for each in shown.history] == [302]
+        assert "x-request-id" in shown.history[0].headers
+        assert httpx.head(server.url).headers["location"] == "docs"
+        assert httpx.post(server.url).json()["error"] == "resource_not_found"
+
+
 def test_the_servers_limits_are_in_force(tmp_path: Path) -> None:
     environ = {"TALLYSTICK_RATE_LIMITS": "get_identity=3"}
     with running_server(tmp_path, environ=environ, rate_limit=5) as server:

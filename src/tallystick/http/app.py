@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 MAX_QUERY: Final = 8_192
 _ACT_FOR: Final = b"tallystick-organization"
+# Who opens the service's address in a browser wants to see what it is. Relative, for a service may
+# stand behind a prefix.
+_TO_REFERENCE: Final = Answer(
+    302, b"The reference is at docs\n", b"text/plain; charset=utf-8", ((b"location", b"docs"),)
+)
 
 
 class ClientGone(ConnectionError):
@@ -78,16 +83,21 @@ class RawPaths:
 
 
 class Fallback:
-    """Answers for paths that no operation has, and for bugs."""
+    """Answers for paths that no operation has, `/` among them, and for bugs."""
 
     def __init__(self, service: Service, gate: Gate) -> None:
         self._service = service
         self._gate = gate
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
-        error = ApiError("resource_not_found", "no operation has this path")
         exchange = Exchange(self._service, self._gate, scope)
-        await exchange.send(send, refuse(error, exchange.request_id, exchange.header(b"accept")))
+        await exchange.send(send, self._answer(exchange, scope))
+
+    def _answer(self, exchange: Exchange, scope: Scope) -> Answer:
+        if scope["path"] == "/" and scope["method"] in {"GET", "HEAD"}:
+            return _TO_REFERENCE
+        error = ApiError("resource_not_found", "no operation has this path")
+        return refuse(error, exchange.request_id, exchange.header(b"accept"))
 
     async def answer_bug(self, request: Request, _: Exception) -> Response:
         exchange = request.scope.get("tallystick.exchange")
