@@ -304,17 +304,18 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _check_pace(self) -> None:
-        stays = "; what was booked of it stays" if self._is_stream() else ""
+        is_stream = self._is_stream()
+        least = STREAM_PACE if is_stream else BODY_PACE
         if self._seconds > BODY_SECONDS:
             rule = f"body may pause for at most {BODY_SECONDS} seconds"
-        elif self._pace_seconds > PACE_SECONDS:
-            least = STREAM_PACE if self._is_stream() else BODY_PACE
-            if self._brought >= least:
-                self._brought = self._pace_seconds = 0
-                return
-            rule = f"body has to end, or to bring {least} bytes, in every {PACE_SECONDS} seconds"
-        else:
+        elif self._pace_seconds <= PACE_SECONDS:
             return
+        elif self._brought >= least:
+            self._brought = self._pace_seconds = 0
+            return
+        else:
+            rule = f"body has to end, or to bring {least} bytes, in every {PACE_SECONDS} seconds"
+        stays = "; what was booked of it stays" if is_stream else ""
         self._break_off(_too_slow(rule + stays))
 
     def _is_stream(self) -> bool:
