@@ -39,7 +39,7 @@ from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.reads import Reads
 from tallystick.ledger.units import AccountUnit
 from tallystick.limits.memory import MemoryLimiter
-from tallystick.limits.policy import Limits
+from tallystick.limits.policy import ADDRESS_WINDOWS, Limits
 from tallystick.storage.sqlite import SqliteStore
 from tests.described import DESCRIPTION
 
@@ -191,7 +191,8 @@ async def world(
         ledger=ledger,
         reads=Reads(store.reader, clock),
         authenticator=authenticator,
-        limiter=MemoryLimiter(),
+        limiter=MemoryLimiter(window_ms=limits.window_ms),
+        strangers=MemoryLimiter(window_ms=limits.window_ms, capacity=ADDRESS_WINDOWS),
         limits=limits,
         clock=clock,
         monotonic_ms=lambda: clock() // 1000,

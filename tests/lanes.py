@@ -25,6 +25,7 @@ from tallystick.http.gate import Gate
 from tallystick.http.handlers.table import OPERATIONS
 from tallystick.ledger.coalesce import Coalescer
 from tallystick.ledger.ports import EntryFilter, Page
+from tallystick.limits.policy import ADDRESS_LIMIT
 from tests.harness import World, world
 
 T = TypeVar("T")
@@ -48,6 +49,8 @@ class Wire(asyncio.Transport):
         self.writes = 0
         self.has_ended = False
         self.is_paused = False
+        self.unsent = 0
+        self.is_aborted = False
         self.news = asyncio.Event()
         self._is_closing = False
         self._held_back: deque[bytes] = deque()
@@ -82,6 +85,10 @@ class Wire(asyncio.Transport):
             self.writes += 1
         self.news.set()
 
+    def get_write_buffer_size(self) -> int:
+        """What the client has not taken: as much as a test says."""
+        return self.unsent
+
     def write_eof(self) -> None:
         self.has_ended = True
         self.news.set()
@@ -94,6 +101,10 @@ class Wire(asyncio.Transport):
             self._is_closing = True
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
             self.news.set()
+
+    def abort(self) -> None:
+        self.is_aborted = True
+        self.close()
 
     def pause_reading(self) -> None:
         self.is_paused = True
@@ -292,14 +303,19 @@ class Twins:
         return Pair(self.express.connect(), self.common.connect())
 
     async def assert_same_state(self, windows: Sequence[tuple[Hashable, int]]) -> None:
-        """The entries of every organization, and what is left in these windows."""
+        """The entries of every organization, and what is left in these windows and the client's."""
         assert await _entries(self.express.w) == await _entries(self.common.w)
-        for key, limit in windows:
-            found = [
-                side.w.service.limiter.peek(key, limit, side.w.service.monotonic_ms())
-                for side in (self.express, self.common)
+        found = [
+            [
+                *(
+                    service.limiter.peek(key, limit, service.monotonic_ms())
+                    for key, limit in windows
+                ),
+                service.strangers.peek(CLIENT, ADDRESS_LIMIT, service.monotonic_ms()),
             ]
-            assert found[0] == found[1], key
+            for service in (self.express.w.service, self.common.w.service)
+        ]
+        assert found[0] == found[1]
 
 
 class Pair:

@@ -16,6 +16,7 @@ CREDITS: Final = b"/v1/organization/credits"
 USAGE: Final = b"/v1/organization/credits/usage"
 
 Field = tuple[bytes, bytes]
+HOST: Final[Field] = (b"Host", b"a")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -188,6 +189,8 @@ TARGETS: Final = (
 )
 
 
+ODD_HOSTS: Final = (b"", b"[::1]:80", b"a:", b"a b", b"a/b", b"caf\xe9")
+
 ODD_FIELDS: Final[Sequence[Field]] = (
     (b"Connection", b"close"),
     (b"Connection", b"keep-alive, close"),
@@ -261,6 +264,10 @@ def odd_head(rng: Random, senders: Senders) -> bytes:
     fields = usual_fields(rng, senders)
     if rng.random() < 0.6:
         fields.append(rng.choice(ODD_FIELDS))
+    if rng.random() < 0.1:
+        fields[0] = (b"Host", rng.choice(ODD_HOSTS))
+    elif rng.random() < 0.1:
+        del fields[0]
     target, method = rng.choice(TARGETS), rng.choice(METHODS)
     if rng.random() < 0.5:
         method, target = (b"GET", CREDITS)
@@ -306,6 +313,8 @@ def strange_key(rng: Random, senders: Senders) -> bytes:
 
 
 HOSTILE_LINES: Final = (
+    b"Host: a",
+    b"Host: b",
     b"Content-Length: 3",
     b"Content-Length: 1, 1",
     b"Content-Length: +1",
@@ -313,6 +322,9 @@ HOSTILE_LINES: Final = (
     b"Content-Length:",
     b"Transfer-Encoding: chunked",
     b"Transfer-Encoding: identity",
+    b"Transfer-Encoding: gzip",
+    b"Transfer-Encoding: gzip, chunked",
+    b"Transfer-Encoding: chunked, chunked",
     b"Transfer-Encoding : chunked",
     b"X-Folded: a\r\n b",
     b"X-Folded: a\r\n\tb",

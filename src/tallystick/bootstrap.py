@@ -30,7 +30,7 @@ from tallystick.ledger.reads import Reads
 from tallystick.ledger.sweeper import INTERVAL_SECONDS, keep_sweeping
 from tallystick.ledger.units import REPLAYS_KEPT
 from tallystick.limits.memory import MemoryLimiter
-from tallystick.limits.policy import Limits
+from tallystick.limits.policy import ADDRESS_WINDOWS, Limits
 from tallystick.observe import logger
 from tallystick.storage.owner import PRIVATE, OwnerLock
 from tallystick.storage.sqlite import SqliteStore
@@ -57,7 +57,10 @@ def new_id(prefix: str) -> str:
 
 def wire(store: Store, settings: Settings) -> Service:
     """The service over `store`."""
-    limits = Limits(default=settings.rate_limit, operations=settings.rate_limits)
+    window_ms = settings.window_ms
+    limits = Limits(
+        default=settings.rate_limit, window_ms=window_ms, operations=settings.rate_limits
+    )
     admin = settings.admin_key
     authenticator = Authenticator(
         store.reader,
@@ -72,7 +75,8 @@ def wire(store: Store, settings: Settings) -> Service:
         ledger=ledger,
         reads=Reads(store.reader, clock),
         authenticator=authenticator,
-        limiter=MemoryLimiter(window_ms=settings.window_ms),
+        limiter=MemoryLimiter(window_ms=window_ms),
+        strangers=MemoryLimiter(window_ms=window_ms, capacity=ADDRESS_WINDOWS),
         limits=limits,
         clock=clock,
         monotonic_ms=lambda: time.monotonic_ns() // 1_000_000,
@@ -111,7 +115,18 @@ async def embedded(settings: Settings) -> AsyncIterator[Embedded]:
                 local=create_app(service, OPERATIONS, local=True),
             )
         finally:
-            await service.ledger.close()
+            await _close(service)
+
+
+async def _close(service: Service) -> None:
+    """What was acknowledged is safe whether or not the database can be closed in order."""
+    try:
+        await service.ledger.close()
+    except StoreError as failure:
+        logger().warning(
+            "the database was not closed in order; its next start puts that right",
+            reason=str(failure),
+        )
 
 
 def database_file(settings: Settings) -> Path:

@@ -80,18 +80,19 @@ class Ailing:
         self.disk.before = lambda _, __: None
 
 
+async def found(store: SqliteStore) -> None:
+    """Makes the organization."""
+    await store.lanes[0].load(Wanted())
+    await store.lanes[0].append(new_organization())
+
+
 @pytest.fixture
 def ailing(tmp_path: Path) -> Iterator[Ailing]:
     disk = ForgetfulDisk()
     path = tmp_path / "ledger.db"
     with asyncio.Runner() as runner:
         store = SqliteStore.open(path, clock=lambda: NOW, vfs=disk.name)
-
-        async def found() -> None:
-            await store.lanes[0].load(Wanted())
-            await store.lanes[0].append(new_organization())
-
-        runner.run(found())
+        runner.run(found(store))
         yield Ailing(path, disk, store, runner)
         runner.run(store.close())
     disk.unregister()
@@ -216,3 +217,32 @@ def test_what_commit_can_fail_with(
     ailing.heal()
     ailing.book("refused")
     assert ailing.events() == ["refused"]
+
+
+@pytest.mark.parametrize("has_lost_its_connection", [False, True])
+def test_a_disk_that_fails_at_the_end_costs_no_commit_either(
+    tmp_path: Path, has_lost_its_connection: bool
+) -> None:
+    """It is said in the ledger's words, and the next start finds everything."""
+    disk = ForgetfulDisk()
+    with asyncio.Runner() as runner:
+        store = SqliteStore.open(tmp_path / "ledger.db", clock=lambda: NOW, vfs=disk.name)
+        dying = Ailing(tmp_path / "ledger.db", disk, store, runner)
+        runner.run(found(store))
+        dying.book("first")
+        if has_lost_its_connection:
+            store.lanes[0]._drop_connection()
+        disk.before = _refuse
+        with pytest.raises(StoreUnavailable, match="IOError"):
+            runner.run(store.close())
+        disk.before = lambda _, __: None
+        store = SqliteStore.open(tmp_path / "ledger.db", clock=lambda: NOW, vfs=disk.name)
+        healed = Ailing(tmp_path / "ledger.db", disk, store, runner)
+        assert healed.events() == ["first"]
+        healed.book("second")
+        runner.run(store.close())
+    disk.unregister()
+
+
+def _refuse(operation: str, file: str) -> None:
+    raise apsw.IOError(f"{operation} of {file}, by order of the test")

@@ -13,7 +13,7 @@ import pytest
 
 from tallystick.http.exchange import Lane
 from tallystick.http.express import KEEP_ALIVE_SECONDS
-from tallystick.http.framing import BODY_SECONDS
+from tallystick.http.framing import BODY_SECONDS, PACE_SECONDS, UNREAD_SECONDS
 from tallystick.http.gate import Gate
 from tallystick.http.operations import Answer, Call
 from tallystick.ledger.coalesce import Overloaded
@@ -21,11 +21,20 @@ from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.ports import OutcomeUnknown, StoreUnavailable
 from tallystick.ledger.reads import Reads
 from tests.harness import World, in_world
-from tests.lanes import HOT, Connection, Heard, Side, express_side, is_express, twins
-from tests.messages import CREDITS, USAGE, Field, message
+from tests.lanes import (
+    HOT,
+    Connection,
+    Heard,
+    Side,
+    common_side,
+    express_side,
+    is_express,
+    twins,
+)
+from tests.messages import CREDITS, HOST, USAGE, Field, message
 from tests.tenants import key_of, tenant
 
-HEALTH: Final = message(b"GET", b"/healthz", [(b"Host", b"a")])
+HEALTH: Final = message(b"GET", b"/healthz", [HOST])
 BODY: Final = b'{"id": "evt-%d", "credits": 1}'
 
 
@@ -35,13 +44,13 @@ async def key_field(w: World, **terms: object) -> Field:
 
 
 def get(key: Field) -> bytes:
-    return message(b"GET", CREDITS, [key])
+    return message(b"GET", CREDITS, [HOST, key])
 
 
 def post(key: Field, number: int = 1) -> bytes:
     body = BODY % number
     kind, length = (b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))
-    return message(b"POST", USAGE, [key, kind, length], body)
+    return message(b"POST", USAGE, [HOST, key, kind, length], body)
 
 
 def answers(heard: Heard) -> list[tuple[int, Any]]:
@@ -86,6 +95,31 @@ async def test_nothing_is_written_to_who_does_not_read(w: World) -> None:
     assert is_express(connection)
 
 
+@in_world
+async def test_who_takes_nothing_of_an_answer_is_let_go(w: World) -> None:
+    key, connection = await key_field(w), express_side(w).connect()
+    await connection.say(get(key), get(key))
+    assert is_express(connection)
+    connection.wire.unsent = 400
+    pass_seconds(connection, UNREAD_SECONDS)
+    # One byte is taken, and the time begins anew.
+    connection.wire.unsent = 399
+    pass_seconds(connection, UNREAD_SECONDS + 1)
+    assert not connection.heard().is_closed
+    pass_seconds(connection, 1)
+    assert connection.wire.is_aborted
+    assert (await connection.say(get(key))).is_closed
+
+
+@in_world
+async def test_nor_is_it_waited_for_at_the_end_of_a_connection(w: World) -> None:
+    key, connection = await key_field(w), express_side(w).connect()
+    connection.wire.unsent = 400
+    await connection.say(get(key) + b"GARBAGE\r\n\r\n")
+    pass_seconds(connection, UNREAD_SECONDS + 1)
+    assert connection.wire.is_aborted
+
+
 # ── who is slow ──
 
 
@@ -106,6 +140,25 @@ async def test_a_body_that_does_not_come_is_not_waited_for(w: World) -> None:
     assert (await connection.say(said[-9:])).answers == b""
     pass_seconds(connection, 3)
     assert connection.heard().is_closed
+
+
+@in_world
+async def test_a_body_that_drips_is_not_waited_for_on_either_lane(w: World) -> None:
+    key = await key_field(w)
+    for side in (express_side(w), common_side(w)):
+        connection, said = side.connect(), post(key).replace(b"Length: 29", b"Length: 99")
+        connection.wire.arrive(said)
+        for _ in range(PACE_SECONDS):
+            pass_seconds(connection, 1)
+            connection.wire.arrive(b" ")
+        assert connection.heard().answers == b""
+        pass_seconds(connection, 1)
+        await connection.quiet()
+        [(status, body)] = answers(connection.heard())
+        assert (status, body["error"]) == (408, "request_timeout")
+        assert connection.wire.has_ended
+    [(_, body)] = answers(await express_side(w).connect().say(get(key)))
+    assert body["consumed"] == 0
 
 
 # ── who is idle ──
@@ -137,7 +190,7 @@ async def test_the_common_lanes_timer_does_not_end_a_connection_in_use(w: World)
 @in_world
 async def test_an_answer_that_took_long_leaves_as_much_time_for_the_next(w: World) -> None:
     connection = express_side(w).connect()
-    connection.wire.arrive(message(b"GET", b"/readyz", [(b"Host", b"a")]))
+    connection.wire.arrive(message(b"GET", b"/readyz", [HOST]))
     pass_seconds(connection, 2 * KEEP_ALIVE_SECONDS)
     await connection.quiet()
     pass_seconds(connection, KEEP_ALIVE_SECONDS)

@@ -16,6 +16,7 @@ from tests.server import Server, running_server
 USAGE = "/v1/organization/credits/usage"
 HEALTH = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
 BODY = b'{"id": "evt-1", "credits": 1}'
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 
 
 class Answer(NamedTuple):
@@ -97,10 +98,25 @@ BROKEN = {
     ),
     "a length that is none": post(b"content-length: +29", body=BODY),
     "a length beyond all bounds": post(b"content-length: 99999999999999999999999", body=BODY),
-    "a length with zeros without end": b"POST /v1/organization/teamspaces HTTP/1.1\r\n"
+    "a length with zeros without end": b"POST /v1/organization/teamspaces HTTP/1.1\r\nhost: a\r\n"
     + b"content-length: %b29\r\n\r\n" % (b"0" * 5_000)
     + BODY,
+    "chunks and a length": post(
+        b"transfer-encoding: chunked", b"content-length: 5", body=b"0\r\n\r\n"
+    ),
     "a transfer coding we do not have": post(b"transfer-encoding: gzip", body=BODY),
+    "another coding before chunked": post(b"transfer-encoding: gzip, chunked", body=CHUNKS),
+    "the same in two lines": post(
+        b"transfer-encoding: gzip", b"transfer-encoding: chunked", body=CHUNKS
+    ),
+    "an empty coding before chunked": post(b"transfer-encoding: , chunked", body=CHUNKS),
+    "chunked twice": post(b"transfer-encoding: chunked, chunked", body=CHUNKS),
+    "chunks in HTTP/1.0": post(b"transfer-encoding: chunked", body=CHUNKS).replace(b"1.1", b"1.0"),
+    "no host": b"GET /healthz HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+    "the same host twice": b"GET /healthz HTTP/1.0\r\nhost: a\r\nhost: a\r\n\r\n",
+    "a host that is none": b"GET /healthz HTTP/1.1\r\nhost: a/b\r\n\r\n",
+    "two hosts in one": b"GET /healthz HTTP/1.0\r\nhost: a, b\r\n\r\n",
     "chunked, but not last": post(b"transfer-encoding: chunked, gzip", body=BODY),
     "a bad chunk size": post(b"transfer-encoding: chunked", body=b"zz\r\n" + BODY),
     "a chunk without its end": post(b"transfer-encoding: chunked", body=b"2\r\nabcd\r\n"),
@@ -129,17 +145,34 @@ def test_it_is_found_however_the_bytes_are_cut(server: Server) -> None:
     assert_refused(answer, 400, "bad_request")
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.0\r\n",
+        b"HTTP/1.0\r\nhost: a\r\n",
+        b"HTTP/1.1\r\nhost:\r\n",
+        b"HTTP/1.1\r\nhost: \t credits.example:8080 \t\r\n",
+        b"HTTP/1.1\r\nhost: 192.0.2.1:\r\n",
+        b"HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n",
+        b"HTTP/1.1\r\nhost: under_score.example.%61\r\n",
+    ],
+)
+def test_a_host_may_be_empty_and_in_old_requests_missing(server: Server, head: bytes) -> None:
+    [answer] = exchange(server, b"GET /healthz " + head + b"connection: close\r\n\r\n")
+    assert answer.status == 200
+
+
 LONG = b"x" * 33_000
 LARGE = {
     "one long header": b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-long: " + LONG + b"\r\n\r\n",
     "a long path": b"GET /" + LONG + b" HTTP/1.1\r\nhost: a\r\n\r\n",
-    "many long headers": b"GET /healthz HTTP/1.1\r\n"
+    "many long headers": b"GET /healthz HTTP/1.1\r\nhost: a\r\n"
     + b"".join(b"x-%d: %b\r\n" % (number, b"y" * 1_000) for number in range(40))
     + b"\r\n",
-    "101 headers": b"GET /healthz HTTP/1.1\r\n"
-    + b"".join(b"x-%d: y\r\n" % number for number in range(101))
+    "101 headers": b"GET /healthz HTTP/1.1\r\nhost: a\r\n"
+    + b"".join(b"x-%d: y\r\n" % number for number in range(100))
     + b"\r\n",
-    "a head without an end": b"GET /healthz HTTP/1.1\r\nx-long: " + b"x" * 1_000_000,
+    "a head without an end": b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-long: " + b"x" * 1_000_000,
 }
 
 
@@ -156,8 +189,8 @@ def test_a_head_is_as_large_in_pieces(server: Server) -> None:
 
 
 def test_a_head_just_within_the_limits_is_served(server: Server) -> None:
-    headers = b"".join(b"x-%02d: %b\r\n" % (number, b"y" * 320) for number in range(98))
-    sent = b"GET /healthz HTTP/1.1\r\n" + headers + b"connection: close\r\n\r\n"
+    headers = b"".join(b"x-%02d: %b\r\n" % (number, b"y" * 320) for number in range(97))
+    sent = b"GET /healthz HTTP/1.1\r\nhost: a\r\n" + headers + b"connection: close\r\n\r\n"
     [answer] = exchange(server, sent)
     assert answer.status == 200
 

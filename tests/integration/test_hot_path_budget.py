@@ -22,7 +22,7 @@ from tallystick.http.express import ExpressProtocol
 from tallystick.http.gate import Gate
 from tests.harness import World, in_world
 from tests.lanes import HOT, Connection, config_of, is_express, new_state
-from tests.messages import CREDITS, USAGE, Field, message
+from tests.messages import CREDITS, HOST, USAGE, Field, message
 from tests.tenants import key_of, tenant
 
 PACKAGE: Final = Path(tallystick.__file__).parent
@@ -69,13 +69,13 @@ async def key_field(w: World) -> Field:
 
 
 def get(key: Field) -> bytes:
-    return message(b"GET", CREDITS, [key])
+    return message(b"GET", CREDITS, [HOST, key])
 
 
 def post(key: Field, number: int) -> bytes:
     body = b'{"id": "evt-%d", "credits": 1}' % number
     kind, length = (b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))
-    return message(b"POST", USAGE, [key, kind, length], body)
+    return message(b"POST", USAGE, [HOST, key, kind, length], body)
 
 
 def assert_within(calls: int, budget: int) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import httpx
 import pytest
 
+from tallystick.http.app import create_app
+from tallystick.http.handlers.table import OPERATIONS
+from tallystick.limits.memory import MemoryLimiter
+from tallystick.limits.policy import ADDRESS_LIMIT, Limits
 from tests.answers import assert_not_found, assert_refused, body_of
-from tests.harness import Headers, World, bearer, in_world
+from tests.harness import Headers, World, bearer, in_world, world
 from tests.official import official_client
 
 PATH = "/v1/identity"
@@ -150,3 +156,43 @@ async def test_what_is_accepted_may_be_said_in_two_lines(w: World) -> None:
     accept = [("accept", "application/json"), ("accept", "application/problem+json")]
     answer = await w.client.get(PATH, headers=accept)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@in_world
+async def test_what_is_accepted_least_of_all_is_not_sent(w: World) -> None:
+    answer = await w.client.get(PATH, headers={"accept": "application/problem+json;q=0"})
+    assert_refused(answer, 401, "no_authentication")
+    assert answer.headers["content-type"] == "application/json"
+
+
+@in_world
+async def test_a_flood_of_strangers_shuts_out_strangers_only(w: World) -> None:
+    """Beyond the addresses that have windows, newcomers share one; a key is good from anywhere."""
+    w.service.strangers = MemoryLimiter(capacity=2)
+    key = await w.key(await w.organization())
+    statuses = [
+        await status_from(w, f"2001:db8:{number:x}::1", {}) for number in range(ADDRESS_LIMIT + 3)
+    ]
+    assert statuses == [401] * (ADDRESS_LIMIT + 2) + [429]
+    assert await status_from(w, "2001:db8:ffff::1", key) == 200
+    assert await status_from(w, "2001:db8:1::1", {}) == 401
+
+
+async def status_from(w: World, address: str, key: Headers) -> int:
+    transport = httpx.ASGITransport(create_app(w.service, OPERATIONS), client=(address, 4711))
+    async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+        return (await client.get(PATH, headers=key)).status_code
+
+
+@pytest.mark.parametrize(("window_ms", "said"), [(60_000, "60"), (1_500, "1.5")])
+def test_a_refusal_names_the_window_as_it_is(window_ms: int, said: str) -> None:
+    async def scenario() -> None:
+        async with world(limits=Limits(default=1, window_ms=window_ms)) as w:
+            key = await w.key(await w.organization())
+            await identity_of(w, key)
+            answer = await w.send("GET", PATH, key)
+            assert_refused(answer, 429, "rate_limit_exceeded")
+            reason = answer.json()["details"]["reason"]
+            assert reason.startswith(f"1 requests per {said} seconds are admitted here")
+
+    asyncio.run(scenario())

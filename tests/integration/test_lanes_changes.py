@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness import World
 from tests.lanes import Heard, twins
-from tests.messages import CREDITS, USAGE, Field, message
+from tests.messages import CREDITS, HOST, USAGE, Field, message
 from tests.tenants import Json, command, key_of, teamspace, tenant
 
 BODY: Final = b'{"id": "evt-1", "credits": 1}'
@@ -28,7 +28,7 @@ class Tenant:
 
     def fields(self, *, elsewhere: bool) -> list[Field]:
         named = [(b"Datagrid-Teamspace", self.second["id"].encode())] if elsewhere else []
-        return [(b"Authorization", b"Bearer " + self.key["secret"].encode()), *named]
+        return [HOST, (b"Authorization", b"Bearer " + self.key["secret"].encode()), *named]
 
 
 async def settle(w: World) -> Tenant:

@@ -151,3 +151,26 @@ def test_a_file_that_others_can_reach_is_refused(tmp_path: Path, unsafe: int, su
     assert f"chmod 600 {reachable}" in str(refused.value)
     reachable.chmod(0o600)
     asyncio.run(SqliteStore.open(database, clock=lambda: 0).close())
+
+
+def test_root_leaves_another_users_database_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "ledger.db"
+    database.touch(0o600)
+    if os.geteuid() == 0:
+        os.chown(database, 54_321, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(StoreNotUsable, match=r"belongs to the user .*, and root") as refused:
+        OwnerLock(database)
+    assert "Run this as them: sudo -u " in str(refused.value)
+    assert [each.name for each in tmp_path.iterdir()] == ["ledger.db"]
+    monkeypatch.setattr(os, "geteuid", lambda: 54_321)
+    OwnerLock(database).release()
+
+
+def test_root_may_have_a_database_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    OwnerLock(tmp_path / "ledger.db").release()

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,6 +85,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert failed.returncode == 4
     assert f"cannot listen at 127.0.0.1, port {port}: Address already in use" in failed.stderr
     assert "--port" in failed.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_that_is_no_address_is_named(tmp_path: Path) -> None:
@@ -131,6 +133,16 @@ def test_a_database_that_others_can_read_is_refused(tmp_path: Path) -> None:
     failed = serve(tmp_path)
     assert failed.returncode == 4
     assert f"chmod 600 {database}" in failed.stderr
+
+
+def test_who_opens_its_address_is_shown_what_it_is(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        shown = httpx.get(server.url, follow_redirects=True)
+        assert (shown.status_code, shown.url.path) == (200, "/docs")
+        assert [each.status_code for each in shown.history] == [302]
+        assert "x-request-id" in shown.history[0].headers
+        assert httpx.head(server.url).headers["location"] == "docs"
+        assert httpx.post(server.url).json()["error"] == "resource_not_found"
 
 
 def test_the_servers_limits_are_in_force(tmp_path: Path) -> None:
@@ -268,6 +280,40 @@ def test_a_sender_who_never_ends_does_not_hold_up_the_end(tmp_path: Path) -> Non
             assert connection.recv(65_536).startswith(b"HTTP/1.1 100 ")
             server.stop()
             assert connection.recv(65_536).startswith(b"HTTP/1.1 503 ")
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        key = server.key(server.organization(allowance=5))
+        place = urlsplit(server.url)
+        with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+            connection.sendall(
+                b"POST /v1/organization/credits/usage HTTP/1.1\r\nhost: a\r\n"
+                b"authorization: Bearer %b\r\ncontent-type: application/x-ndjson\r\n"
+                b"expect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n" % key.encode()
+            )
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 100 ")
+            server.terminate()
+            with suppress(ConnectionError):
+                while True:
+                    socket.create_connection((place.hostname, place.port), timeout=20).close()
+            server.terminate()
+            server.wait()
+            # It has not been waited for until it could be told that the server ends.
+            with suppress(ConnectionError):
+                assert connection.recv(65_536) == b""
+        assert not server.database.with_name("tallystick.db-wal").exists()
+        assert "Traceback" not in "".join(server.said)
+
+
+def test_signals_without_end_do_not_break_off_its_end(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        server.organization()
+        has_ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while os.waitid(os.P_PID, server.pid, has_ended) is None:
+            server.terminate()
+        server.wait()
+        assert not server.database.with_name("tallystick.db-wal").exists()
 
 
 def test_when_keys_were_used_is_written_before_it_ends(tmp_path: Path) -> None:

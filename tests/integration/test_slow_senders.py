@@ -1,4 +1,7 @@
-"""Who sends too slowly is cut off, with a word; a second passes when the test says so."""
+"""Who sends too slowly is cut off, with a word, and who does not read without one.
+
+A second passes when the test says so.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from tallystick.domain.directory import DEFAULT_SCOPES
 from tallystick.http.app import create_app
 from tallystick.http.framing import (
+    BODY_PACE,
     BODY_SECONDS,
     FIRST_BYTE_SECONDS,
     HEAD_SECONDS,
     LINGER_SECONDS,
+    PACE_SECONDS,
+    STREAM_PACE,
+    UNREAD_SECONDS,
     Protocol,
 )
 from tallystick.http.gate import Gate
@@ -29,20 +38,36 @@ HEAD = (
     b"authorization: Bearer %b\r\ncontent-type: application/json\r\ncontent-length: 29\r\n\r\n"
 )
 BODY = b'{"id": "evt-1", "credits": 1}'
+STREAM = HEAD.replace(b"json", b"x-ndjson").replace(b"content-length: 29", b"content-length: 99999")
+LINE = BODY + b"\n"
 
 
 class Watched(Protocol):
-    """Says what has arrived, so that a test knows when it may go on."""
+    """Says what has arrived and what cannot leave, so that a test knows when it may go on."""
 
     arrived: asyncio.Queue[int]
+    is_full: asyncio.Event
+    is_gone: asyncio.Event
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        self.arrived = asyncio.Queue()
+        self.arrived, self.is_full, self.is_gone = asyncio.Queue(), asyncio.Event(), asyncio.Event()
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self.arrived.put_nowait(len(data))
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.is_full.set()
+
+    def resume_writing(self) -> None:
+        self.is_full.clear()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.is_gone.set()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,8 +99,9 @@ class Line:
 
 
 @asynccontextmanager
-async def connected(w: World) -> AsyncIterator[Line]:
-    config = uvicorn.Config(create_app(w.service, OPERATIONS), lifespan="off", log_config=None)
+async def connected(w: World, app: ASGIApp | None = None) -> AsyncIterator[Line]:
+    app = app or create_app(w.service, OPERATIONS)
+    config = uvicorn.Config(app, lifespan="off", log_config=None)
     config.load()
     accepted: asyncio.Queue[Watched] = asyncio.Queue()
 
@@ -102,15 +128,22 @@ async def connected(w: World) -> AsyncIterator[Line]:
             await writer.wait_closed()
 
 
-def assert_too_slow(answer: tuple[int, Any]) -> None:
+def assert_too_slow(answer: tuple[int, Any], why: str = "") -> None:
     status, body = answer
     assert (status, body["error"], body["retryable"]) == (408, "request_timeout", True)
+    assert why in body["details"]["reason"]
+
+
+async def secret_of(w: World, *scopes: str) -> bytes:
+    """The secret of a key that can book five credits, or do what these scopes say."""
+    key = await w.key(await w.organization(allowance=5), scopes=scopes or DEFAULT_SCOPES)
+    return key["authorization"].removeprefix("Bearer ").encode()
 
 
 @in_world
 async def test_a_head_has_to_arrive_in_time_however_it_drips(w: World) -> None:
     async with connected(w) as line:
-        await line.send(b"GET /healthz HTTP/1.1\r\n")
+        await line.send(b"GET /healthz HTTP/1.1\r\nhost: a\r\n")
         for number in range(HEAD_SECONDS):
             await line.send(b"x-%d: y\r\n" % number)
             line.pass_seconds(1)
@@ -134,16 +167,132 @@ async def test_a_body_may_pause_but_not_for_long(w: World) -> None:
     acme = await w.organization(allowance=5)
     head = HEAD % (await w.key(acme))["authorization"].removeprefix("Bearer ").encode()
     async with connected(w) as line:
-        await line.send(head)
-        for byte in BODY:
-            line.pass_seconds(BODY_SECONDS)
-            await line.send(bytes([byte]))
+        await line.send(head + BODY[:9])
+        line.pass_seconds(BODY_SECONDS)
+        await line.send(BODY[9:])
         assert (await line.answer())[0] == 201
     async with connected(w) as line:
         await line.send(head + BODY[:-1])
         line.pass_seconds(BODY_SECONDS + 1)
         assert_too_slow(await line.answer())
         assert await line.is_closed()
+
+
+@in_world
+async def test_a_body_has_to_arrive_in_time_however_it_drips(w: World) -> None:
+    secret = await secret_of(w)
+    head = HEAD.replace(b": 29", b": 99") % secret
+    async with connected(w) as line:
+        # The time of the head is part of it.
+        await line.send(head[:9])
+        line.pass_seconds(HEAD_SECONDS)
+        await line.send(head[9:] + BODY)
+        for _ in range(PACE_SECONDS - HEAD_SECONDS):
+            line.pass_seconds(1)
+            await line.send(b" ")
+        line.pass_seconds(1)
+        assert_too_slow(await line.answer(), "in every 60 seconds")
+        assert await line.is_closed()
+    async with connected(w) as line:
+        await line.send(HEAD % secret + BODY)
+        status, body = await line.answer()
+        # Nothing had been booked under that id.
+        assert (status, body["status"], body["consumed"]) == (201, "booked", 1)
+
+
+@in_world
+async def test_a_large_body_may_take_longer_at_an_honest_pace(w: World) -> None:
+    body = BODY.ljust(2 * BODY_PACE)
+    head = HEAD.replace(b": 29", b": %d" % len(body)) % await secret_of(w)
+    step, pause = BODY_PACE // 5, PACE_SECONDS // 6
+    async with connected(w) as line:
+        await line.send(head)
+        for start in range(0, len(body), step):
+            await line.send(body[start : start + step])
+            line.pass_seconds(pause)
+        assert (await line.answer())[0] == 201
+    async with connected(w) as line:
+        await line.send(head)
+        for start in range(0, 4 * step, step):
+            line.pass_seconds(PACE_SECONDS // 4)
+            await line.send(body[start : start + step])
+        line.pass_seconds(1)
+        assert_too_slow(await line.answer())
+
+
+@in_world
+async def test_a_stream_may_go_on_as_long_as_something_comes(w: World) -> None:
+    lines = (b'{"id": "evt-%d", "credits": 0.1}\n' % number for number in range(40))
+    said = b"".join(lines)
+    step, pause = STREAM_PACE // 2, PACE_SECONDS // 3
+    async with connected(w) as line:
+        await line.send((STREAM % await secret_of(w)).replace(b"99999", b"%d" % (9 * len(said))))
+        for start in range(0, 9 * len(said), step):
+            line.pass_seconds(pause)
+            await line.send((9 * said)[start : start + step])
+        status, body = await line.answer()
+        assert (status, body["booked"], body["duplicates"]) == (200, 40, 8 * 40)
+
+
+@in_world
+async def test_but_not_if_it_drips_or_pauses(w: World) -> None:
+    secret = await secret_of(w)
+    async with connected(w) as line:
+        await line.send(STREAM % secret + LINE)
+        for _ in range(PACE_SECONDS + 1):
+            await line.send(b"\n")
+            line.pass_seconds(1)
+        assert_too_slow(await line.answer(), "what was booked of it stays")
+        assert await line.is_closed()
+    async with connected(w) as line:
+        await line.send(STREAM % secret + STREAM_PACE * b"\n")
+        line.pass_seconds(BODY_SECONDS + 1)
+        assert_too_slow(await line.answer(), "what was booked of it stays")
+
+
+@in_world
+async def test_what_is_no_stream_does_not_become_one_by_its_name(w: World) -> None:
+    stream = STREAM % await secret_of(w, "teamspaces:write")
+    elsewhere = stream.replace(b"credits/usage", b"teamspaces")
+    for head in (STREAM % b"nobody", elsewhere):
+        async with connected(w) as line:
+            await line.send(head + 2 * STREAM_PACE * b" ")
+            if head is not elsewhere:
+                # The answer is there before the body is, and remains the only one.
+                assert (await line.answer())[0] == 401
+            for _ in range(PACE_SECONDS):
+                line.pass_seconds(1)
+                await line.send(b" ")
+            assert not line.writer.is_closing()
+            line.pass_seconds(1)
+            if head is elsewhere:
+                assert_too_slow(await line.answer())
+            assert await line.is_closed()
+
+
+async def talkative(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application with more to say than any buffer holds."""
+    await send({"type": "http.response.start", "status": 200})
+    for _ in range(5_000):
+        await send({"type": "http.response.body", "body": bytes(65_536), "more_body": True})
+        await asyncio.sleep(0)
+
+
+@in_world
+async def test_who_does_not_read_a_long_answer_is_let_go(w: World) -> None:
+    async with connected(w, talkative) as line:
+        await line.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        for _ in range(3):
+            await line.protocol.is_full.wait()
+            line.pass_seconds(UNREAD_SECONDS)
+            assert not line.protocol.transport.is_closing()
+            # Whoever reads has time again.
+            left = line.protocol.transport.get_write_buffer_size()
+            while line.protocol.transport.get_write_buffer_size() >= left:
+                await line.reader.readexactly(65_536)
+        await line.protocol.is_full.wait()
+        line.pass_seconds(UNREAD_SECONDS + 2)
+        await line.protocol.is_gone.wait()
 
 
 @in_world

@@ -107,12 +107,14 @@ REST = {
     "a time in fullwidth digits": '"timestamp":"２０２６-03-10T12:00:00Z"',
     "atomic beside a single event": '"atomic":true',
     "events beside a single event": '"events":[{"id":"b","credits":1}]',
+    "events that are null beside a single event": '"events":null',
 }
 
 BODIES = {
     "nothing": b"",
     "white space": b" \n",
     "null": b"null",
+    "events that are null": b'{"events":null}',
     "a number": b"1",
     "a string": b'"id"',
     "a list of events": b'[{"id":"a","credits":1}]',

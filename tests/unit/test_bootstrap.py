@@ -26,6 +26,7 @@ from tallystick.http.auth import Principal
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ports import Page, StoreUnavailable
 from tallystick.storage.errors import AlreadyOwned
+from tallystick.storage.sqlite import SqliteStore
 from tests.harness import bearer
 
 
@@ -52,6 +53,20 @@ def test_a_database_has_one_owner_at_a_time(tmp_path: Path) -> None:
                 pass
 
     in_service(tmp_path, test)
+    in_service(tmp_path, lambda _: asyncio.sleep(0))
+
+
+def test_a_database_that_cannot_be_closed_in_order_costs_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_: SqliteStore) -> None:
+        raise StoreUnavailable("by order of the test")
+
+    with monkeypatch.context() as patched, capture_logs() as logged:
+        patched.setattr(SqliteStore, "close", refuse)
+        in_service(tmp_path, lambda _: asyncio.sleep(0))
+    [line] = logged
+    assert line["reason"] == "by order of the test"
     in_service(tmp_path, lambda _: asyncio.sleep(0))
 
 

@@ -171,6 +171,7 @@ USUAL = [(b"host", b"a"), (b"authorization", b"Bearer x"), (b"accept", b"*/*")]
 def test_headers_that_mean_nothing_may_be_repeated() -> None:
     found = judged_headers([*USUAL, (b"x-a", b"1"), (b"x-a", b"2"), (b"connection", b"Keep-Alive")])
     assert found == {
+        b"host": b"a",
         b"authorization": b"Bearer x",
         b"accept": b"*/*",
         b"connection": b"Keep-Alive",
@@ -180,6 +181,7 @@ def test_headers_that_mean_nothing_may_be_repeated() -> None:
 @pytest.mark.parametrize(
     "field",
     [
+        (b"host", b"a"),
         (b"authorization", b"Bearer x"),
         (b"accept", b"*/*"),
         (b"expect", b"100-continue"),
@@ -193,6 +195,12 @@ def test_headers_that_mean_nothing_may_be_repeated() -> None:
 )
 def test_what_is_unusual_or_ambiguous_is_not_for_the_lane(field: Field) -> None:
     assert judged_headers([*USUAL, field]) is None
+
+
+@pytest.mark.parametrize("hosts", [[], [(b"host", b"a b")]])
+def test_a_request_without_a_good_host_is_not_for_the_lane(hosts: list[Field]) -> None:
+    assert judged_headers(USUAL) is not None
+    assert judged_headers([*hosts, *USUAL[1:]]) is None
 
 
 @pytest.mark.parametrize(

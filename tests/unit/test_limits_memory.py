@@ -318,3 +318,43 @@ def test_idle_keys_go_a_few_at_a_time_without_being_asked_for() -> None:
     assert alive[0] == 3000
     assert alive[-1] == 0
     assert max(before - after for before, after in pairwise(alive)) <= 600
+
+
+# --- strangers ---
+
+
+def test_beyond_its_capacity_newcomers_share_one_window() -> None:
+    limiter = MemoryLimiter(capacity=3)
+    for number in range(3):
+        assert limiter.acquire(number, 2, 0) == admitted(2, 1, 60_000, 0)
+    assert limiter.acquire("a fourth", 2, 1) == admitted(2, 1, 60_000, 0)
+    assert limiter.peek("a fifth", 2, 1) == limiter.peek("a fourth", 2, 1)
+    assert limiter.acquire("a fifth", 2, 1) == admitted(2, 0, 60_000, 60_000)
+    assert limiter.acquire("a sixth", 2, 1) == refused(2, 60_000, 60_000)
+    # Who was there before is not touched by it.
+    for number in range(3):
+        assert limiter.acquire(number, 2, 2).admitted
+
+
+def test_when_there_is_room_again_newcomers_have_windows_of_their_own() -> None:
+    limiter = MemoryLimiter(capacity=2)
+    for key in ("a", "b", "c", "d"):
+        limiter.acquire(key, 2, 0)
+    assert not limiter.acquire("e", 2, 0).admitted
+    # Before two windows have passed, what is idle may still be held.
+    assert limiter.acquire("a", 2, 60_000) == admitted(2, 1, 60_000, 0)
+    assert limiter.acquire("c", 2, 119_999) == admitted(2, 1, 60_000, 0)
+    assert limiter.acquire("d", 2, 120_000) == admitted(2, 1, 60_000, 0)
+    assert limiter.acquire("e", 2, 120_000).admitted
+
+
+def test_a_flood_of_strangers_takes_bounded_memory() -> None:
+    limiter = MemoryLimiter(capacity=1_000)
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            limiter.acquire(number, 30, number // 100)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1_000 * 400

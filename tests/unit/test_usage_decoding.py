@@ -44,7 +44,7 @@ def test_null_and_a_named_default_are_the_same_as_nothing() -> None:
     plain = command('{"id": "e", "credits": 1}')
     assert plain == command(
         '{"id": "e", "credits": 1.000, "meter": null, "timestamp": null, "dimensions": null,'
-        ' "on_insufficient": null, "events": null, "atomic": null}'
+        ' "on_insufficient": null, "atomic": null}'
     )
     assert plain == command(
         '{"credits": 1e0, "dimensions": {}, "on_insufficient": "reject", "id": "e"}'
@@ -179,3 +179,9 @@ def test_an_error_does_not_grow_with_what_was_sent() -> None:
         with pytest.raises(ApiError) as raised:
             command(body)
         assert len(encode(raised.value.envelope())) < 2_000
+
+
+@pytest.mark.parametrize("rest", ["", ', "id": "a", "credits": 1', ', "atomic": true'])
+def test_a_batch_of_null_is_none(rest: str) -> None:
+    body = f'{{"events": null{rest}}}'.encode()
+    assert complaint(lambda: commands(body)) == ("/events", "invalid")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from tallystick.cli.client import owned
 from tallystick.cli.demo import make_demo
 from tallystick.cli.options import FLAGS, with_settings
 from tallystick.http.handlers.table import OPERATIONS, REFERENCE
-from tallystick.http.server import Server, bind_local, bind_public, url_of
+from tallystick.http.server import ENDING_SIGNALS, Server, bind_local, bind_public, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ def serve(resolved: Resolved) -> None:
     """Start the server.
 
     It owns the database file until it ends; other commands then speak to it through a socket beside
-    the file. Ctrl-C or SIGTERM end it, after what is under way.
+    the file. Ctrl-C or SIGTERM end it, after what is under way; a second one ends it at once.
     """
     check_operations(resolved)
     settings = resolved.settings
@@ -46,15 +47,18 @@ def serve(resolved: Resolved) -> None:
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
+        # What is left takes a moment, and is not to end as if the process had been killed.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
 
 
 async def _serve(settings: Settings) -> None:
-    async with owned(settings) as running:
-        REFERENCE.prepare()
-        with ExitStack() as doors:
-            public = bind_public(settings.host, settings.port)
-            for door in public:
-                doors.callback(door.close)
+    with ExitStack() as doors:
+        # First, for where the address is taken no new database is to be left behind.
+        public = bind_public(settings.host, settings.port)
+        for door in public:
+            doors.callback(door.close)
+        async with owned(settings) as running:
+            REFERENCE.prepare()
             path = beside(running.database, ".sock")
             local_door = bind_local(path)
             doors.callback(path.unlink, missing_ok=True)

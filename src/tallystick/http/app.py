@@ -18,7 +18,7 @@ from starlette.routing import Route
 from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import ApiError, FieldError, translate
 from tallystick.http.gate import TRUSTED_MS, Gate, Verdict, check_media_type, refuse
-from tallystick.http.operations import MAX_BODY, Answer, Audience, Call, Operation
+from tallystick.http.operations import MAX_BODY, STREAMED, Answer, Audience, Call, Operation
 from tallystick.http.wire import media_type
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ports import StoreError
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 MAX_QUERY: Final = 8_192
 _ACT_FOR: Final = b"tallystick-organization"
+# Who opens the service's address in a browser wants to see what it is. Relative, for a service may
+# stand behind a prefix.
+_TO_REFERENCE: Final = Answer(
+    302, b"The reference is at docs\n", b"text/plain; charset=utf-8", ((b"location", b"docs"),)
+)
 
 
 class ClientGone(ConnectionError):
@@ -78,16 +83,21 @@ class RawPaths:
 
 
 class Fallback:
-    """Answers for paths that no operation has, and for bugs."""
+    """Answers for paths that no operation has, `/` among them, and for bugs."""
 
     def __init__(self, service: Service, gate: Gate) -> None:
         self._service = service
         self._gate = gate
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
-        error = ApiError("resource_not_found", "no operation has this path")
         exchange = Exchange(self._service, self._gate, scope)
-        await exchange.send(send, refuse(error, exchange.request_id, exchange.header(b"accept")))
+        await exchange.send(send, self._answer(exchange, scope))
+
+    def _answer(self, exchange: Exchange, scope: Scope) -> Answer:
+        if scope["path"] == "/" and scope["method"] in {"GET", "HEAD"}:
+            return _TO_REFERENCE
+        error = ApiError("resource_not_found", "no operation has this path")
+        return refuse(error, exchange.request_id, exchange.header(b"accept"))
 
     async def answer_bug(self, request: Request, _: Exception) -> Response:
         exchange = request.scope.get("tallystick.exchange")
@@ -161,6 +171,8 @@ class PathEndpoint:
         else:
             principal = await self._admit(operation, exchange, scope)
         body = Body(operation, exchange, receive)
+        if body.is_streamed():
+            scope[STREAMED] = True
         since_ms = self._service.monotonic_ms()
         whole = await body.whole()
         if self._service.monotonic_ms() - since_ms >= TRUSTED_MS:
@@ -277,9 +289,13 @@ class Body:
         self._exchange = exchange
         self._receive = receive
 
+    def is_streamed(self) -> bool:
+        """Whether the operation reads it as it comes."""
+        return media_type(self._exchange.header(b"content-type")) in self._operation.streams
+
     async def whole(self) -> bytes:
         """The body where the operation takes one that is not streamed; else nothing is read."""
-        if self._operation.request is None or self._is_streamed():
+        if self._operation.request is None or self.is_streamed():
             return b""
         length = self._exchange.header(b"content-length")
         if length is not None and int(length) > MAX_BODY:
@@ -288,7 +304,7 @@ class Body:
 
     def check_type(self, whole: bytes) -> None:
         """Raises 415 where the whole body is of no kind that the operation reads."""
-        if self._operation.request is None or self._is_streamed():
+        if self._operation.request is None or self.is_streamed():
             return
         if whole or not self._operation.request_optional:
             header = self._exchange.header
@@ -312,9 +328,6 @@ class Body:
                 yield piece
             if not message.get("more_body", False):
                 return
-
-    def _is_streamed(self) -> bool:
-        return media_type(self._exchange.header(b"content-type")) in self._operation.streams
 
 
 def _too_large() -> ApiError:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from tallystick.http.weights import weights
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ports import OutcomeUnknown, StoreError
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PROBLEM_JSON: Final = b"application/problem+json"
 JSON: Final = b"application/json"
+# What names plain JSON, the most exact first.
+_PLAIN: Final = (JSON, b"application/*", b"*/*")
 _PROBLEM_TYPE: Final = "https://api.datagrid.com/errors/"
 
 
@@ -209,9 +212,16 @@ class ApiError(Exception):
 
 def error_body(error: ApiError, request_id: str, accept: bytes | None) -> tuple[bytes, bytes]:
     """Content type and body of an error, in the form that the client accepts."""
-    if accept is not None and PROBLEM_JSON in accept.lower():
+    if accept is not None and _wants_problem(accept):
         return PROBLEM_JSON, msgspec.json.encode(error.problem(request_id))
     return JSON, msgspec.json.encode(error.envelope(request_id))
+
+
+def _wants_problem(accept: bytes) -> bool:
+    """Whether the client names problem details, and likes them no less than plain JSON."""
+    liked = weights(accept)
+    plain = next((liked[each] for each in _PLAIN if each in liked), 0)
+    return liked.get(PROBLEM_JSON, 0) >= max(plain, 1)
 
 
 def error_headers(error: ApiError) -> list[tuple[bytes, bytes]]:

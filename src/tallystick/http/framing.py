@@ -16,13 +16,20 @@ operation sees a client that left.
 and the reset may overtake the answer; so only our side is closed at first, and what still arrives
 is dropped for a moment.
 
-Once a second the server calls `second_passed`, which is what cuts off slow senders: one call per
+*Pace.* Who drips is never silent for long, so silence is not all that is measured. In each minute
+from a request's first byte it has to end or to bring so many bytes: a body that is gathered enough
+for any honest line, a stream little, because it may be written while it is sent. While it is we who
+do not read, no time passes. The other way round, who takes nothing of what lies ready for them is
+let go.
+
+Once a second the server calls `second_passed`, which is what cuts off who is slow: one call per
 connection a second instead of a timer per request.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -30,6 +37,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tallystick.http.errors import ApiError
 from tallystick.http.gate import Gate, refuse
+from tallystick.http.operations import STREAMED
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -48,12 +56,30 @@ HEAD_SECONDS: Final = 10
 """From a head's first byte to its last."""
 BODY_SECONDS: Final = 30
 """Between two pieces of a body."""
+PACE_SECONDS: Final = 60
+"""From a request's first byte it has to end in this time or to bring the bytes below, and so again
+in each such time after it."""
+BODY_PACE: Final = 524_288
+"""Bytes of a body that is gathered before it is read: none takes much more than two minutes."""
+STREAM_PACE: Final = 1_024
+"""Bytes of a stream: some ten usage events."""
+UNREAD_SECONDS: Final = 30
+"""Of a client that takes nothing of what lies ready for it."""
 FIRST_BYTE_SECONDS: Final = 30
 LINGER_SECONDS: Final = 2
 
 _HEADER_OVERHEAD: Final = len(b": \r\n")
 _VERSIONS: Final = frozenset({"1.1", "1.0"})
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
+# RFC 3986: a name, which may be empty, or an address in brackets, and perhaps a port.
+_HOST: Final = re.compile(
+    rb"(?:\[[0-9A-Za-z:.]+\]|(?:[0-9A-Za-z._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?[ \t]*"
+)
+
+
+def is_host(value: bytes) -> bool:
+    """Whether a `Host` header may have this value."""
+    return _HOST.fullmatch(value) is not None
 
 
 class Unacceptable(Exception):
@@ -88,6 +114,10 @@ class Protocol(HttpToolsProtocol):
         self._chunk = 0
         self._first = 0
         self._seconds = 0
+        self._brought = 0
+        self._pace_seconds = 0
+        self._unsent = 0
+        self._unread_seconds = 0
 
     # ── what arrives ──
 
@@ -97,6 +127,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._chunk = len(data)
         self._pending += self._chunk
+        self._brought += self._chunk
         if not self._in_head:
             self._seconds = 0
         try:
@@ -128,9 +159,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._first = self._chunk
+        self._first = self._brought = self._chunk
         self._pending = 0
-        self._seconds = 0
+        self._seconds = self._pace_seconds = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -143,13 +174,16 @@ class Protocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if self.parser.get_http_version() not in _VERSIONS:
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:
             raise Unacceptable(_bad("only HTTP/1.1 and 1.0 are spoken here"))
         if len(self.headers) > MAX_HEADERS:
             raise Unacceptable(_head_too_large())
         # Most heads come in one small piece, and need not be measured.
         if self._first + self._pending > MAX_HEAD and self._head_size() > MAX_HEAD:
             raise Unacceptable(_head_too_large())
+        self._check_host(version)
+        self._check_transfer_coding(version)
         upgrade = self.parser.should_upgrade()
         if upgrade and not _BODY_HEADERS.isdisjoint(name for name, _ in self.headers):
             raise Unacceptable(_bad("a request with a body cannot ask for another protocol"))
@@ -161,6 +195,27 @@ class Protocol(HttpToolsProtocol):
         if upgrade:
             # Answered in the protocol that we speak; what follows may be in another one.
             self.cycle.keep_alive = False
+
+    def _check_host(self, version: str) -> None:
+        """RFC 9112, section 3.2. An empty one is as good as any: it is not what we route by."""
+        hosts = self._values(b"host")
+        if not hosts and version == "1.1":
+            raise Unacceptable(_bad("HTTP/1.1 needs a Host header"))
+        if len(hosts) > 1:
+            raise Unacceptable(_bad("there is more than one Host header"))
+        if hosts and not is_host(hosts[0]):
+            raise Unacceptable(_bad("the Host header names no host"))
+
+    def _check_transfer_coding(self, version: str) -> None:
+        """RFC 9112, section 6.1. The parser is content with any coding before `chunked`."""
+        codings = self._values(b"transfer-encoding")
+        if codings and version == "1.0":
+            raise Unacceptable(_bad("HTTP/1.0 has no Transfer-Encoding"))
+        if any(coding.strip(b" \t").lower() != b"chunked" for coding in codings):
+            raise Unacceptable(_bad("the only transfer coding that is read here is chunked"))
+
+    def _values(self, name: bytes) -> list[bytes]:
+        return [value for candidate, value in self.headers if candidate == name]
 
     def on_body(self, body: bytes) -> None:
         self._pending = 0
@@ -229,6 +284,9 @@ class Protocol(HttpToolsProtocol):
 
     def second_passed(self) -> None:
         """Called by the server once a second."""
+        if self._is_unread():
+            self.transport.abort()
+            return
         if self.flow.read_paused:
             return
         self._seconds += 1
@@ -236,13 +294,51 @@ class Protocol(HttpToolsProtocol):
             if self._deaf and self._seconds > LINGER_SECONDS:
                 self.transport.close()
         elif self._in_head:
+            self._pace_seconds += 1
             if self._seconds > HEAD_SECONDS:
-                self._break_off(_too_slow("head", HEAD_SECONDS))
+                self._break_off(_too_slow(f"head has to arrive within {HEAD_SECONDS} seconds"))
         elif self._in_body:
-            if self._seconds > BODY_SECONDS:
-                self._break_off(_too_slow("body", BODY_SECONDS))
+            self._pace_seconds += 1
+            self._check_pace()
         elif not self._has_cycle and self._seconds > FIRST_BYTE_SECONDS:
             self.transport.close()
+
+    def _check_pace(self) -> None:
+        is_stream = self._is_stream()
+        least = STREAM_PACE if is_stream else BODY_PACE
+        if self._seconds > BODY_SECONDS:
+            rule = f"body may pause for at most {BODY_SECONDS} seconds"
+        elif self._pace_seconds <= PACE_SECONDS:
+            return
+        elif self._brought >= least:
+            self._brought = self._pace_seconds = 0
+            return
+        else:
+            rule = f"body has to end, or to bring {least} bytes, in every {PACE_SECONDS} seconds"
+        stays = "; what was booked of it stays" if is_stream else ""
+        self._break_off(_too_slow(rule + stays))
+
+    def _is_stream(self) -> bool:
+        """Whether the body that is arriving is read as it comes, for somebody whose key is good."""
+        return not self.cycle.response_complete and STREAMED in self.scope
+
+    def _is_unread(self) -> bool:
+        """Whether the client has taken nothing for too long of what lies ready to be sent.
+
+        A buffer that is full is filled again only when it was nearly empty (`resume_writing`), so
+        an answer without end that is taken slowly is seen to be taken.
+        """
+        unsent = self.transport.get_write_buffer_size()
+        if unsent and unsent >= self._unsent:
+            self._unread_seconds += 1
+        else:
+            self._unread_seconds = 0
+        self._unsent = unsent
+        return self._unread_seconds > UNREAD_SECONDS
+
+    def resume_writing(self) -> None:
+        self._unread_seconds = 0
+        super().resume_writing()
 
     def cut_off(self) -> None:
         """Called by the server when it ends: what has not arrived by now will not be waited for."""
@@ -274,6 +370,5 @@ def _head_too_large() -> ApiError:
     )
 
 
-def _too_slow(part: str, seconds: int) -> ApiError:
-    waits = "has to arrive within" if part == "head" else "may pause for at most"
-    return ApiError("request_timeout", f"a request's {part} {waits} {seconds} seconds")
+def _too_slow(rule: str) -> ApiError:
+    return ApiError("request_timeout", f"a request's {rule}")

@@ -74,15 +74,21 @@ class Gate:
         key, limit = who.window(operation.name)
         decision = service.limiter.acquire(key, limit, now_ms)
         if not decision.admitted:
-            return Verdict(None, _too_many(decision), decision)
+            return Verdict(None, self._too_many(decision), decision)
         return _new(Verdict, (who, _overreach(operation, who), decision))
 
     def _deny(self, denied: Denied, address: str, now_ms: int) -> Verdict:
-        key = ("address", client_address_key(address))
-        decision = self._service.limiter.acquire(key, ADDRESS_LIMIT, now_ms)
+        key = client_address_key(address)
+        decision = self._service.strangers.acquire(key, ADDRESS_LIMIT, now_ms)
         if not decision.admitted:
-            return Verdict(None, _too_many(decision), decision)
+            return Verdict(None, self._too_many(decision), decision)
         return Verdict(None, ApiError("no_authentication", denied.reason), decision)
+
+    def _too_many(self, decision: Decision) -> ApiError:
+        seconds = self._service.limits.window_ms / 1000
+        wait = -(-decision.retry_after_ms // 1000)
+        reason = f"{decision.limit} requests per {seconds:g} seconds are admitted here"
+        return ApiError("rate_limit_exceeded", f"{reason}; a slot opens in {wait} s")
 
     def finish(
         self, answer: Answer, decision: Decision | None, request_id: str
@@ -155,12 +161,6 @@ def refuse(error: ApiError, request_id: str, accept: bytes | None) -> Answer:
     """The answer that an error is."""
     content_type, body = error_body(error, request_id, accept)
     return Answer(error.code.status, body, content_type, tuple(error_headers(error)))
-
-
-def _too_many(decision: Decision) -> ApiError:
-    wait = -(-decision.retry_after_ms // 1000)
-    reason = f"{decision.limit} requests per 60 seconds are admitted here; a slot opens in {wait} s"
-    return ApiError("rate_limit_exceeded", reason)
 
 
 def _overreach(operation: Operation, who: Principal) -> ApiError | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tallystick.http.framing import is_host
 from tallystick.http.operations import MAX_BODY
 from tallystick.http.wire import media_type
 
@@ -42,6 +43,7 @@ _JUDGED: Final = frozenset(
         b"content-length",
         b"accept",
         b"connection",
+        b"host",
     }
 )
 
@@ -115,6 +117,9 @@ def judged_headers(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes] | N
             judged[name] = value
         elif name in _UNUSUAL:
             return None
+    host = judged.get(b"host")
+    if host is None or not is_host(host):
+        return None
     connection = judged.get(b"connection")
     return judged if connection is None or connection.lower() == b"keep-alive" else None
 

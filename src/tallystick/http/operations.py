@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_BODY: Final = 1 << 20
 """Bytes of a JSON body."""
+STREAMED: Final = "tallystick.streamed"
+"""The name under which a request's scope says that its body is read as it comes."""
 
 
 class Audience(enum.Enum):

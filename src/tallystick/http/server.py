@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tallystick.http.operations import Operation
     from tallystick.http.service import Service
 
+ENDING_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 GRACE_SECONDS: Final = 10
 """What requests that are under way have, to finish when the server is told to end."""
 _KEEP_ALIVE_SECONDS: Final = 75
@@ -198,6 +199,9 @@ class Server(uvicorn.Server):
         countdown = asyncio.create_task(self._count_down())
         await super().shutdown(sockets)
         countdown.cancel()
+        # Whoever is left will not be answered any more, and the work for them ends with this.
+        for connection in self._connections():
+            connection.transport.abort()
 
     async def _count_down(self) -> None:
         """Seconds go on passing, and who is still sending towards the end is told that it is over,
@@ -215,16 +219,18 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ends gracefully on a signal. uvicorn would raise it again afterwards, and the process
-        would seem to have been killed."""
+        """Ends gracefully on a signal, as long as the loop lives: what comes after serving, closing
+        the database, is not to be broken off. uvicorn would raise the signal again afterwards, and
+        the process would seem to have been killed."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+        for number in ENDING_SIGNALS:
+            loop.add_signal_handler(number, self._end)
+        yield
+
+    def _end(self) -> None:
+        """The first signal ends the server after what is under way, the second without it."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:

@@ -28,12 +28,14 @@ class Limiter(Protocol):
 class Service:
     """Clocks: `clock` is the ledger's (microseconds), `monotonic_ms` the limiter's, `epoch_ms` only
     prints. `new_id` and `entropy` are the sources of ids and secrets. `limitable` names the
-    operations that an organization's own limits may concern; whoever routes the table fills it."""
+    operations that an organization's own limits may concern; whoever routes the table fills it.
+    `limiter` counts who has a key, `strangers` the addresses of those who have none."""
 
     ledger: Ledger
     reads: Reads
     authenticator: Authenticator
     limiter: Limiter
+    strangers: Limiter
     limits: Limits
     clock: Callable[[], int]
     monotonic_ms: Callable[[], int]

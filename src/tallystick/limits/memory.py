@@ -26,6 +26,10 @@ meanwhile makes a slot that nobody was told, and that one is told first. So no s
 again while another is promised to nobody. A promise reserves nothing: an open slot is for whoever
 comes.
 
+*Strangers*, whom nobody has let in, may be as many as there are addresses. A limiter that counts
+them has a `capacity`: so many windows, and one more, which all share who come new while there are
+as many. Who had a window before keeps it.
+
 *Limits* may change between any two checks. The slots are always the last `limit` requests in the
 ring: after a limit was lowered, the requests before those leave without opening one.
 
@@ -51,6 +55,8 @@ _LONGEST_WINDOW_MS = _STAMP_MASK
 _FIRST_CAPACITY = 8
 # Idle keys given back in one check; some 0.1 ms.
 _DROPPED_AT_ONCE = 512
+# The key of the window that strangers share; equal to no other.
+_SHARED = object()
 
 # A NamedTuple's own constructor costs twice as much, a fifth of a whole check.
 _new = tuple.__new__
@@ -59,15 +65,25 @@ _new = tuple.__new__
 class MemoryLimiter:
     """Exact sliding windows of `window_ms` milliseconds, one for each key.
 
-    Raises ValueError unless `window_ms` is 1 to 65 535.
+    With a `capacity`, keys beyond so many at once share a window. Raises ValueError unless
+    `window_ms` is 1 to 65 535.
     """
 
-    __slots__ = ("_before", "_dropped", "_now_ms", "_recent", "_swap_at_ms", "_window_ms")
+    __slots__ = (
+        "_before",
+        "_capacity",
+        "_dropped",
+        "_now_ms",
+        "_recent",
+        "_swap_at_ms",
+        "_window_ms",
+    )
 
-    def __init__(self, *, window_ms: int = WINDOW_MS) -> None:
+    def __init__(self, *, window_ms: int = WINDOW_MS, capacity: int | None = None) -> None:
         if not 1 <= window_ms <= _LONGEST_WINDOW_MS:
             raise ValueError(f"window_ms must be 1 to {_LONGEST_WINDOW_MS}, not {window_ms}")
         self._window_ms = window_ms
+        self._capacity = capacity
         self._recent: dict[Hashable, _Window] = {}
         self._before: dict[Hashable, _Window] = {}
         self._dropped: list[dict[Hashable, _Window]] = []
@@ -110,7 +126,7 @@ class MemoryLimiter:
         """
         if now_ms > self._now_ms:
             self._advance(now_ms)
-        window = self._recent.get(key) or self._before.get(key) or _Window(stamps=array("H"))
+        window = self._find(key) or _Window(stamps=array("H"))
         window.let_go(self._now_ms)
         if limit <= 0:
             return self._never(window, limit)
@@ -137,6 +153,10 @@ class MemoryLimiter:
 
     def _recall(self, key: Hashable) -> _Window:
         """The window of a key that has not been checked since the last swap."""
+        if self._shares(key):
+            key = _SHARED
+            if (shared := self._recent.get(key)) is not None:
+                return shared
         window = self._before.pop(key, None)
         if window is None:
             window = _Window(stamps=array("H"))
@@ -145,6 +165,18 @@ class MemoryLimiter:
             window.trim()
         self._recent[key] = window
         return window
+
+    def _find(self, key: Hashable) -> _Window | None:
+        if key not in self._recent and self._shares(key):
+            key = _SHARED
+        return self._recent.get(key) or self._before.get(key)
+
+    def _shares(self, key: Hashable) -> bool:
+        """Whether a key that was not checked lately gets no window of its own."""
+        if self._capacity is None or key in self._before:
+            return False
+        windows = len(self._recent) + len(self._before)
+        return windows - (_SHARED in self._recent) - (_SHARED in self._before) >= self._capacity
 
     def _advance(self, now_ms: int) -> None:
         self._now_ms = now_ms

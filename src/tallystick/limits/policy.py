@@ -20,6 +20,8 @@ DEFAULT_LIMIT = 200
 MAX_LIMIT = 1_000_000
 # Requests without a valid key that one client address may send in a window.
 ADDRESS_LIMIT = 30
+# Client addresses that have a window of their own at once; some 20 MB.
+ADDRESS_WINDOWS = 100_000
 
 # The official clients obey a wait of 0 < wait <= 60 s and ignore any other.
 _LONGEST_WAIT_MS = 60_000
@@ -79,10 +81,12 @@ def _seconds_up(ms: int) -> int:
 class Limits:
     """The server's limits per window: one for each operation that is named, `default` for the rest.
 
-    Raises ValueError for a limit outside 0..MAX_LIMIT.
+    `window_ms` is a window's length in milliseconds. Raises ValueError for a limit outside
+    0..MAX_LIMIT.
     """
 
     default: int = DEFAULT_LIMIT
+    window_ms: int = WINDOW_MS
     operations: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

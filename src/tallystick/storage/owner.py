@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,10 +30,12 @@ class OwnerLock:
     """Ownership of a database file, from construction until `release` or the process's end.
 
     Raises AlreadyOwned where another process has it, and StoreNotUsable where no lock file can be
-    made. A process that was forked off shares the lock until it ends or becomes another program.
+    made, or where it is another user's and this is root. A process that was forked off shares the
+    lock until it ends or becomes another program.
     """
 
     def __init__(self, database: str | os.PathLike[str]) -> None:
+        _refuse_as_root(Path(database))
         self.path = Path(f"{os.fspath(database)}.lock")
         self._descriptor = _open_private(self.path)
         try:
@@ -85,6 +88,29 @@ def prepare_database_file(database: Path) -> None:
     os.close(_open_private(database))
     for suffix in _COMPANIONS:
         _refuse_access_by_others(Path(f"{database}{suffix}"))
+
+
+def _refuse_as_root(database: Path) -> None:
+    """Files that root makes beside another user's database would shut that user out of it."""
+    if os.geteuid() != 0:
+        return
+    try:
+        owner = database.stat().st_uid
+    except OSError:
+        # A new one, or what is wrong with it will be said by whoever opens it.
+        return
+    if owner != 0:
+        raise StoreNotUsable(
+            f"{database} belongs to the user {_name_of(owner)}, and root would leave files beside "
+            f"it that they cannot open. Run this as them: sudo -u {_name_of(owner)} …"
+        )
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"#{user}"
 
 
 def _open_private(path: Path) -> int:

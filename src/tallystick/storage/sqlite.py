@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -171,13 +171,22 @@ class SqliteStore:
         await self._reader.check()
 
     async def close(self) -> None:
-        """Waits for a commit under way, moves the log into the database and lets go of both."""
-        await self._reader.close()
-        await self._lane.close()
-        for worker in self._workers:
-            worker.shutdown()
-        if self._discard is not None:
-            self._discard()
+        """Waits for a commit under way, moves the log into the database and lets go of both.
+
+        Raises StoreUnavailable where the disk refuses that. What was committed stands in the log
+        then, where the next start finds it, and everything is let go of all the same.
+        """
+        with ExitStack() as letting_go:
+            if self._discard is not None:
+                letting_go.callback(self._discard)
+            for worker in self._workers:
+                letting_go.callback(worker.shutdown)
+            try:
+                with translating():
+                    await self._reader.close()
+            finally:
+                with translating():
+                    await self._lane.close()
 
 
 def _bring_up_to_date(database: Database, now: int, busy_timeout_ms: int) -> None:

@@ -124,8 +124,10 @@ class SqliteLane:
         await self._in_worker(self._close)
 
     def _close(self) -> None:
-        self._log.close()
-        self._drop_connection()
+        try:
+            self._log.close()
+        finally:
+            self._drop_connection()
 
     def _open(self) -> apsw.Connection:
         connection = self._connect()

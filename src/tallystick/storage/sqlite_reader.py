@@ -207,8 +207,10 @@ class SqliteReader:
         self._row("ping")
 
     async def close(self) -> None:
-        await self._slowly(self._in_thread.close)
-        self._at_once.close()
+        try:
+            await self._slowly(self._in_thread.close)
+        finally:
+            self._at_once.close()
 
     def _row(self, statement: str, *key: object) -> tuple[Any, ...] | None:
         with translating():

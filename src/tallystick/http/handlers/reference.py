@@ -7,7 +7,6 @@ starts, compressed and not, so that nobody without a key can make the service wo
 from __future__ import annotations
 
 import gzip
-import re
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from tallystick.http.docs_page import content_security_policy, render_page
 from tallystick.http.etags import not_modified, weak_etag
 from tallystick.http.openapi import build_document
 from tallystick.http.operations import Answer, Audience, Call, Operation
+from tallystick.http.weights import weights
 from tallystick.http.wire import encode
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _JSON = b"application/json"
 _HTML = b"text/html; charset=utf-8"
-_REFUSED = re.compile(rb"q=0(\.0*)?")
 
 
 class Prepared:
@@ -43,11 +42,7 @@ class Prepared:
 
 
 def _takes_gzip(accept_encoding: bytes | None) -> bool:
-    codings = [each.partition(b";") for each in (accept_encoding or b"").lower().split(b",")]
-    return any(
-        name.strip() == b"gzip" and _REFUSED.fullmatch(weight.strip()) is None
-        for name, _, weight in codings
-    )
+    return weights(accept_encoding or b"").get(b"gzip", 0) > 0
 
 
 class Reference:

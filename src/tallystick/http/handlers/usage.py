@@ -193,8 +193,8 @@ OPERATIONS = (
             "event's id makes it safe to send again: it is booked once, for ever, and each "
             "repetition gets the first receipt. Of a batch, each event fares as if it were sent "
             "singly, unless the batch is atomic; a malformed event refuses the whole request. Of a "
-            "stream (at most 64 KiB a line), a bad line is rejected and the rest goes on; what "
-            "was booked before a break stays."
+            "stream (at most 64 KiB a line, at least 1 KiB a minute), a bad line is rejected and "
+            "the rest goes on; what was booked before a break stays."
         ),
     ),
 )

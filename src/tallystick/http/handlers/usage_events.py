@@ -101,7 +101,7 @@ class UsageRequest(UsageFacts, kw_only=True, gc=False):
 
     id: EventId | UnsetType = UNSET
     credits: Amount | UnsetType = UNSET
-    events: Events | UnsetType | None = UNSET
+    events: Events | UnsetType = UNSET
     atomic: Atomic | UnsetType | None = UNSET
 
 
@@ -160,7 +160,7 @@ def single(request: UsageRequest, principal: Principal, now: int) -> BookUsage:
 
 def batch(request: UsageRequest) -> list[UsageEvent] | None:
     """The events of a request that is a batch; None where it is a single event."""
-    if request.events is UNSET or request.events is None:
+    if request.events is UNSET:
         return None
     for name in request.__struct_fields__:
         if name not in _BATCH_FIELDS and getattr(request, name) is not UNSET:
