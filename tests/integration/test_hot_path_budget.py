@@ -29,7 +29,7 @@ PACKAGE: Final = Path(tallystick.__file__).parent
 # Of a constructor that dataclasses or NamedTuple made, the code has no file.
 GENERATED: Final = "<string>"
 
-GET_CALLS: Final = 33
+GET_CALLS: Final = 23
 POST_CALLS: Final = 54
 """Between the client and the ledger; what the ledger does is shared by a batch."""
 UNUSED: Final = 2

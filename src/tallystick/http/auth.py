@@ -42,9 +42,18 @@ class Denied(NamedTuple):
     reason: str
 
 
+class Standing(NamedTuple):
+    """How a principal stands to an operation: the limiter's key, the limit, and whether the scope
+    is theirs."""
+
+    window: tuple[str, str]
+    limit: int
+    may_call: bool
+
+
 @dataclass(slots=True, kw_only=True)
 class Principal:
-    """Who acts, where, and what they may do. `window` is whose rate-limit windows count.
+    """Who acts, where, and what they may do.
 
     `foreign_teamspace`: the request named a teamspace that the key's organization does not have.
     `valid_until` is the earlier of the key's and its secret's expiry.
@@ -63,15 +72,13 @@ class Principal:
     valid_until: int | None = None
     revoked: bool = False
     limit_of: Callable[[str], int]
-    windows: dict[str, tuple[tuple[str, str], int]] = field(default_factory=dict)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    """By operation, as the gate found them: what a principal is does not change."""
+    used_as: tuple[str | None, str] | None = field(init=False)
+    """Under which organization and key it is noted that the key was used."""
 
-    def window(self, operation: str) -> tuple[tuple[str, str], int]:
-        """The limiter's key and the limit for an operation."""
-        found = self.windows.get(operation)
-        if found is None:
-            name = (self.teamspace_id or self.key_id, operation)
-            found = self.windows[operation] = (name, self.limit_of(operation))
-        return found
+    def __post_init__(self) -> None:
+        self.used_as = None if self.is_local else (self.organization_id or None, self.key_id)
 
     @property
     def api_key_id(self) -> str | None:
@@ -100,12 +107,14 @@ class Authenticator:
         self._pepper = pepper
         self._admin_digests = [secret_digest(secret, pepper) for secret in admin_secrets]
         self._remembered: _Memory = {}
+        self.epoch: object = self._remembered
+        """Another object whenever what was found before may no longer be so."""
         self.last_used: dict[tuple[str | None, str], int] = {}
 
     def forget(self, changes: Changes) -> None:
         """Listens to the ledger: drops what is remembered where it may have changed."""
         if changes.concern_keys():
-            self._remembered = {}
+            self.epoch = self._remembered = {}
 
     def digest(self, secret: bytes) -> bytes:
         return secret_digest(secret, self._pepper)
@@ -121,20 +130,19 @@ class Authenticator:
         digest = secret_digest(authorization[7:].strip(b" \t"), self._pepper)
         found = self._recall(digest, teamspace)
         if found is not None:
-            return self._checked(found)
+            return self.check(found) or found
         return self._look_up(digest, teamspace)
 
-    @property
-    def epoch(self) -> object:
-        """Another object whenever what was found before may no longer be so."""
-        return self._remembered
-
-    def recheck(self, principal: Principal, epoch: object) -> Principal | None:
-        """`principal`, found in `epoch`, if it may still act; otherwise identify it anew."""
-        if epoch is not self._remembered:
-            return None
-        checked = self._checked(principal)
-        return checked if isinstance(checked, Principal) else None
+    def check(self, principal: Principal) -> Denied | None:
+        """Why who was found in this epoch may not act, if so; else notes that the key is used."""
+        now = self._clock()
+        if principal.revoked:
+            return Denied("the API key was revoked")
+        if principal.valid_until is not None and now >= principal.valid_until:
+            return Denied("the API key has expired")
+        if principal.used_as is not None:
+            self.last_used[principal.used_as] = now
+        return None
 
     def _recall(self, digest: bytes, teamspace: bytes | None) -> Principal | None:
         found = self._remembered.get((digest, teamspace))
@@ -143,16 +151,6 @@ class Authenticator:
             if found is not None and found.level is KeyLevel.ACCOUNT:
                 return None
         return found
-
-    def _checked(self, principal: Principal) -> Principal | Denied:
-        now = self._clock()
-        if principal.revoked:
-            return Denied("the API key was revoked")
-        if principal.valid_until is not None and now >= principal.valid_until:
-            return Denied("the API key has expired")
-        if not principal.is_local:
-            self.last_used[principal.organization_id or None, principal.key_id] = now
-        return principal
 
     def _look_up(
         self, digest: bytes, teamspace: bytes | None
@@ -230,7 +228,7 @@ class Authenticator:
             memory[name[0], None] = principal
         elif not principal.foreign_teamspace:
             memory[name] = principal
-        return self._checked(principal)
+        return self.check(principal) or principal
 
     def local(self, organization: Organization | None) -> Principal:
         """The operator beside the database, who may act for any organization, without limit."""

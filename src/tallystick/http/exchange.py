@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
 from tallystick.http.heads import Heads
 
 if TYPE_CHECKING:
@@ -25,16 +27,21 @@ class Lane:
             (operation.method.encode(), operation.path.encode()): operation
             for operation in operations
         }
-        self._default_headers: list[tuple[bytes, bytes]] = []
-        self._default_lines = b""
+        self._server_headers: list[tuple[bytes, bytes]] = []
+        self._openings: dict[int, bytes] = {}
         service.ledger.listen(self.heads.forget)
 
-    def default_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The server's own headers (the date) as lines; it makes a new list when they change."""
-        if headers is not self._default_headers:
-            self._default_headers = headers
-            self._default_lines = b"".join(b"%b: %b\r\n" % field for field in headers)
-        return self._default_lines
+    def opening(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """What a response begins with: the status line and the server's own headers (the date), of
+        which it makes a new list when they change."""
+        if headers is not self._server_headers:
+            self._server_headers = headers
+            self._openings = {}
+        found = self._openings.get(status)
+        if found is None:
+            lines = [b"%b: %b\r\n" % field for field in headers]
+            found = self._openings[status] = b"".join([STATUS_LINE[status], *lines])
+        return found
 
 
 class Deaf:

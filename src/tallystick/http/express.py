@@ -25,8 +25,6 @@ import logging
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-
 from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import ApiError, translate
 from tallystick.http.exchange import Exchange, Lane
@@ -40,7 +38,7 @@ from tallystick.http.heads import (
     judged_headers,
     whole_head,
 )
-from tallystick.http.operations import Answer, Call
+from tallystick.http.operations import Answer, Call, OfOrganization
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ports import StoreError
 
@@ -54,6 +52,7 @@ if TYPE_CHECKING:
 
 _logger: Final = logging.getLogger("uvicorn.error")
 KEEP_ALIVE_SECONDS: Final = 75
+_END_AND_CLOSE: Final = b"\r\nconnection: close" + END_OF_HEAD
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -87,12 +86,13 @@ class ExpressProtocol(Protocol):
     def data_received(self, data: bytes) -> None:
         self._arrived = b""
         if self._stands_between_messages():
-            end = data.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
-            known = self._lane.heads.get(data[:end]) if end > len(END_OF_HEAD) else None
-            if known is not None and len(data) - end == known.length:
-                who = self._lane.service.authenticator.recheck(known.principal, known.epoch)
-                if who is not None:
-                    self._answer_known(known, who, data[end:])
+            head, body = _split(data)
+            known = self._lane.heads.get(head)
+            if known is not None and len(body) == known.length:
+                authenticator = self._lane.service.authenticator
+                who = known.principal
+                if known.epoch is authenticator.epoch and authenticator.check(who) is None:
+                    self._answer_known(known, body)
                     return
             self._arrived = data
         super().data_received(data)
@@ -111,7 +111,6 @@ class ExpressProtocol(Protocol):
             and not self._deaf
             and self._refusal is None
             and not self.flow.write_paused
-            and not self.transport.is_closing()
         )
 
     def on_headers_complete(self) -> None:
@@ -210,14 +209,14 @@ class ExpressProtocol(Protocol):
 
     # ── answers ──
 
-    def _answer_known(self, known: Head, who: Principal, body: bytes) -> None:
-        """Answers a request whose head was seen before."""
+    def _answer_known(self, known: Head, body: bytes) -> None:
+        """Answers a request whose head was seen before, and whose principal may still act."""
         lane = self._lane
         exchange = Exchange(
             known.operation,
             known.headers,
             known.judged,
-            lane.gate.judge(known.operation, who, ""),
+            lane.gate.judge(known.operation, known.principal, ""),
             next(lane.service.request_ids),
             [body],
         )
@@ -279,6 +278,9 @@ class ExpressProtocol(Protocol):
         operation = exchange.operation
         if principal is None:
             raise RuntimeError("a request without principal passed the gate")
+        handle = operation.handle
+        if isinstance(handle, OfOrganization):
+            return handle.answer(self._lane.service, principal.organization_id)
         if operation.request is not None:
             header = exchange.judged.get
             check_media_type(operation, header(b"content-type"), header(b"content-encoding"))
@@ -292,7 +294,7 @@ class ExpressProtocol(Protocol):
             _NO_PARAMETERS,
             b"".join(exchange.pieces),
         )
-        return operation.handle(call)
+        return handle(call)
 
     def _follow(self, exchange: Exchange, steps: Generator[Any, Any, Answer]) -> None:
         """Runs an answer that waits, without a task: each thing that it waits for calls back."""
@@ -316,24 +318,19 @@ class ExpressProtocol(Protocol):
         exchange.response_started = exchange.response_complete = True
         if exchange.disconnected or self.transport.is_closing():
             return
-        head = self._lane.gate.head(answer, exchange.verdict.decision, exchange.request_id)
-        closing = b"" if exchange.keep_alive else b"connection: close\r\n"
-        self.transport.write(
-            b"".join(
-                (
-                    STATUS_LINE[answer.status],
-                    self._lane.default_lines(self.server_state.default_headers),
-                    head[:-2] + closing + b"\r\n" if closing else head,
-                    answer.body,
-                )
-            )
-        )
-        if not exchange.keep_alive:
+        lane, state = self._lane, self.server_state
+        opening = lane.opening(answer.status, state.default_headers)
+        decision = exchange.verdict.decision
+        message = lane.gate.message(opening, answer, decision, exchange.request_id)
+        if exchange.keep_alive:
+            self.transport.write(message)
+        else:
+            self.transport.write(message.replace(END_OF_HEAD, _END_AND_CLOSE, 1))
             self.transport.close()
         if self.pipeline or self._refusal is not None:
             self.on_response_complete()
         else:
-            self.server_state.total_requests += 1
+            state.total_requests += 1
 
     # ── who is idle ──
 
@@ -345,6 +342,15 @@ class ExpressProtocol(Protocol):
             self._seconds = 0
         elif self._seconds > KEEP_ALIVE_SECONDS:
             self.transport.close()
+
+
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    """The head with which `data` begins, empty where it is none to be remembered, and the rest."""
+    if data.endswith(END_OF_HEAD):
+        # Nearly always a head without a body. If not, it is no head that anybody remembers.
+        return data, b""
+    end = data.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
+    return (data[:end], data[end:]) if end >= len(END_OF_HEAD) else (b"", data)
 
 
 class _Answering:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tallystick.http.auth import Denied, Principal
+from tallystick.http.auth import Denied, Principal, Standing
 from tallystick.http.errors import ApiError, error_body, error_headers
 from tallystick.http.operations import Answer, Audience
 from tallystick.http.wire import media_type
@@ -30,13 +30,13 @@ TRUSTED_MS: Final = 1000
 """How long a key that was good is taken to be so while the body arrives: a body may take for ever,
 and who was shown out must not be served because the door was opened before."""
 _VARY: Final = (b"vary", b"Authorization, Datagrid-Teamspace, Accept")
-# What `Gate.finish` gives for an ordinary answer, in one piece: nearly every answer is one.
-_PLAIN_HEAD: Final = b"".join(
+# An ordinary answer with what `Gate.finish` gives for it, in one piece: nearly every answer is one.
+_PLAIN: Final = b"".join(
     (
-        b"content-type: %b\r\ncontent-length: %d\r\n",
+        b"%bcontent-type: %b\r\ncontent-length: %d\r\n",
         b"%b: %b\r\n%b: %b\r\n" % (*_NO_STORE, *_VARY),
         b"x-request-id: %b\r\n",
-        b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n\r\n",
+        b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n\r\n%b",
     )
 )
 
@@ -71,11 +71,13 @@ class Gate:
         now_ms = service.monotonic_ms()
         if isinstance(who, Denied):
             return self._deny(who, address, now_ms)
-        key, limit = who.window(operation.name)
-        decision = service.limiter.acquire(key, limit, now_ms)
+        standing = who.standings.get(operation.name) or _stand(operation, who)
+        window, limit, may_call = standing
+        decision = service.limiter.acquire(window, limit, now_ms)
         if not decision.admitted:
             return Verdict(None, self._too_many(decision), decision)
-        return _new(Verdict, (who, _overreach(operation, who), decision))
+        error = None if may_call else _overreach(operation, who)
+        return _new(Verdict, (who, error, decision))
 
     def _deny(self, denied: Denied, address: str, now_ms: int) -> Verdict:
         key = client_address_key(address)
@@ -111,18 +113,26 @@ class Gate:
             *window,
         ]
 
-    def head(self, answer: Answer, decision: Decision | None, request_id: str) -> bytes:
-        """The same headers as they go over the wire, with the blank line that ends them."""
-        if answer.headers or decision is None or not decision.remaining:
+    def message(
+        self, opening: bytes, answer: Answer, decision: Decision | None, request_id: str
+    ) -> bytes:
+        """The response as it goes over the wire. `opening` is what the server begins it with: the
+        status line and headers of its own."""
+        _, body, content_type, own = answer
+        if own or decision is None or not decision.remaining:
             fields = self.finish(answer, decision, request_id)
-            return b"".join([*(b"%b: %b\r\n" % field for field in fields), b"\r\n"])
-        return _PLAIN_HEAD % (
-            answer.content_type,
-            len(answer.body),
+            lines = [b"%b: %b\r\n" % field for field in fields]
+            return b"".join([opening, *lines, b"\r\n", body])
+        _, limit, remaining, reset_after_ms, _ = decision
+        return _PLAIN % (
+            opening,
+            content_type,
+            len(body),
             request_id.encode(),
-            decision.limit,
-            decision.remaining,
-            (self._service.epoch_ms() + decision.reset_after_ms + 999) // 1000,
+            limit,
+            remaining,
+            (self._service.epoch_ms() + reset_after_ms + 999) // 1000,
+            body,
         )
 
     def common_headers(
@@ -161,6 +171,15 @@ def refuse(error: ApiError, request_id: str, accept: bytes | None) -> Answer:
     """The answer that an error is."""
     content_type, body = error_body(error, request_id, accept)
     return Answer(error.code.status, body, content_type, tuple(error_headers(error)))
+
+
+def _stand(operation: Operation, who: Principal) -> Standing:
+    """Remembered with the principal, and so for as long as nothing about it changes."""
+    window = (who.teamspace_id or who.key_id, operation.name)
+    limit = who.limit_of(operation.name)
+    found = Standing(window, limit, may_call=_overreach(operation, who) is None)
+    who.standings[operation.name] = found
+    return found
 
 
 def _overreach(operation: Operation, who: Principal) -> ApiError | None:

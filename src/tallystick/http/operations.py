@@ -72,6 +72,17 @@ class Call:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class OfOrganization:
+    """Handles calls whose answer depends on nothing but the organization. Whoever knows that one
+    asks for the answer, and need not make a `Call`."""
+
+    answer: Callable[[Service, str], Answer | Awaitable[Answer]]
+
+    def __call__(self, call: Call) -> Answer | Awaitable[Answer]:
+        return self.answer(call.service, call.organization_id)
+
+
 class Parameter(NamedTuple):
     """A query parameter: its JSON schema and what it is for."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta
@@ -10,7 +11,14 @@ from tallystick.domain.credits import format_credits
 from tallystick.domain.directory import Scope
 from tallystick.domain.periods import format_instant, parse_instant
 from tallystick.http.etags import not_modified, weak_etag
-from tallystick.http.operations import Answer, Call, Operation, Parameter, answer
+from tallystick.http.operations import (
+    Answer,
+    Call,
+    OfOrganization,
+    Operation,
+    Parameter,
+    answer,
+)
 from tallystick.http.shapes import Credits, Response, Time, bad_parameter, not_found
 from tallystick.http.views import GrantView, grant_view
 from tallystick.http.wire import credits_json, time_json
@@ -19,6 +27,7 @@ from tallystick.ledger.reads import NotYet
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from tallystick.http.service import Service
     from tallystick.ledger.reads import Balance
     from tallystick.ledger.reads import Credits as Report
 
@@ -47,8 +56,8 @@ class CreditsReport(Response, kw_only=True):
     ]
 
 
-def get_credits(call: Call) -> Answer | Awaitable[Answer]:
-    report = call.service.reads.credits(call.organization_id)
+def get_credits(service: Service, organization_id: str) -> Answer | Awaitable[Answer]:
+    report = service.reads.credits(organization_id)
     if report is None or isinstance(report, tuple):
         return _report_answer(report)
     return _later(report)
@@ -58,6 +67,8 @@ async def _later(report: Awaitable[Report | None]) -> Answer:
     return _report_answer(await report)
 
 
+# The same figures are the same answer, and are mostly asked for again before they change.
+@lru_cache(maxsize=10_000)
 def _report_answer(report: Report | None) -> Answer:
     if report is None:
         raise not_found("organization")
@@ -148,7 +159,7 @@ OPERATIONS = (
         is_hot=True,
         method="GET",
         path="/v1/organization/credits",
-        handle=get_credits,
+        handle=OfOrganization(get_credits),
         scope=Scope.CREDITS_READ,
         response=CreditsReport,
         summary="Get credits",
