@@ -14,6 +14,7 @@ from tallystick.domain.directory import ApiKey, KeyLevel, Organization, Secret, 
 from tallystick.domain.keys import secret_digest
 from tallystick.http import auth
 from tallystick.http.auth import Authenticator, Denied, Principal
+from tallystick.http.lately import GENERATION_SECONDS
 from tallystick.ledger.ports import Changes, Credential, Reader
 from tallystick.limits.policy import Limits
 
@@ -75,6 +76,34 @@ async def identify(
 ) -> Principal | Denied:
     found = authenticator.identify(b"Bearer " + secret.encode(), teamspace)
     return found if isinstance(found, Principal | Denied) else await found
+
+
+def test_headers_are_remembered_as_briefly_as_secrets_and_only_those_of_keys() -> None:
+    async def scenario() -> None:
+        directory = Directory()
+        directory.add("a", KeyLevel.ORGANIZATION)
+        authenticator = authenticator_on(directory)
+
+        async def ask_twice() -> None:
+            for secret in ("a", "a", "unknown", "unknown"):
+                await identify(authenticator, secret)
+
+        await ask_twice()
+        assert _headers_held(authenticator) == [b"Bearer a"]
+        authenticator.forget(Changes(keys={("org_a", "a"): directory.keys["a"]}))
+        assert _headers_held(authenticator) == []
+        await ask_twice()
+        for _ in range(2 * GENERATION_SECONDS):
+            authenticator.second_passed()
+        assert _headers_held(authenticator) == []
+        assert directory.asked["a"] == 2
+
+    asyncio.run(scenario())
+
+
+def _headers_held(authenticator: Authenticator) -> list[bytes]:
+    held = authenticator._digests
+    return [*held._young, *held._old]
 
 
 def test_a_key_of_the_organization_is_remembered_once_whatever_teamspace_is_named() -> None:

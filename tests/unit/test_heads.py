@@ -8,8 +8,6 @@ from tallystick.domain.directory import ApiKey, KeyLevel, Organization, Secret, 
 from tallystick.http.auth import Principal
 from tallystick.http.handlers.table import OPERATIONS
 from tallystick.http.heads import (
-    CAPACITY,
-    GENERATION_SECONDS,
     LONGEST_HEAD,
     Head,
     Heads,
@@ -17,6 +15,7 @@ from tallystick.http.heads import (
     judged_headers,
     whole_head,
 )
+from tallystick.http.lately import CAPACITY, GENERATION_SECONDS
 from tallystick.http.operations import MAX_BODY
 from tallystick.ledger.ports import Changes
 
@@ -71,6 +70,23 @@ def test_those_in_use_stay_when_others_crowd_in() -> None:
         heads.put(head(number), MEANING)
         if number % 1_000 == 0:
             assert heads.get(head(0)) is MEANING
+
+
+def test_a_head_that_comes_once_leaves_a_mark_only() -> None:
+    heads = Heads()
+    assert not heads.came_before(head(1))
+    assert heads.came_before(head(1))
+    assert not heads.came_before(head(2))
+    assert _bytes_held(heads) == 0
+
+
+def test_those_that_differ_each_time_do_not_hide_who_comes_back() -> None:
+    """Marks share a table, so that some are lost; not many where heads are as usual."""
+    heads = Heads()
+    for number in range(1_000):
+        heads.came_before(head(number))
+    found = sum(heads.came_before(head(number)) for number in range(1_000))
+    assert found > 800
 
 
 # ── how long ──

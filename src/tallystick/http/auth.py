@@ -2,7 +2,8 @@
 
 A key is looked up by the digest of its secret and compared in constant time. What was found is
 remembered by digest until anything about keys, organizations or teamspaces changes; whether the key
-is still valid is asked every time. What was not found is not remembered: new keys work at once.
+is still valid is asked every time. What was not found is not remembered: new keys work at once. The
+digest of a header that named such a key is remembered as well, as briefly as secrets are.
 
 What is remembered cannot be made to grow by what requests name: a key that always acts in its own
 teamspace is remembered once, and a teamspace that there is not is not remembered. A change replaces
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tallystick.domain.directory import KeyLevel, Scope
 from tallystick.domain.keys import secret_digest
+from tallystick.http.lately import Lately
 from tallystick.limits.policy import MAX_LIMIT
 
 if TYPE_CHECKING:
@@ -109,12 +111,18 @@ class Authenticator:
         self._remembered: _Memory = {}
         self.epoch: object = self._remembered
         """Another object whenever what was found before may no longer be so."""
+        self._digests: Lately[bytes] = Lately()
         self.last_used: dict[tuple[str | None, str], int] = {}
 
     def forget(self, changes: Changes) -> None:
         """Listens to the ledger: drops what is remembered where it may have changed."""
         if changes.concern_keys():
             self.epoch = self._remembered = {}
+            self._digests.clear()
+
+    def second_passed(self) -> None:
+        """Called once a second."""
+        self._digests.second_passed()
 
     def digest(self, secret: bytes) -> bytes:
         return secret_digest(secret, self._pepper)
@@ -127,9 +135,12 @@ class Authenticator:
             return Denied("the Authorization header is missing")
         if authorization[:7].lower() != b"bearer ":
             return Denied("the Authorization header is not of the form 'Bearer <key>'")
-        digest = secret_digest(authorization[7:].strip(b" \t"), self._pepper)
+        known = self._digests.get(authorization)
+        digest = known or secret_digest(authorization[7:].strip(b" \t"), self._pepper)
         found = self._recall(digest, teamspace)
         if found is not None:
+            if known is None:
+                self._digests.put(authorization, digest)
             return self.check(found) or found
         return self._look_up(digest, teamspace)
 

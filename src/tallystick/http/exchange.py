@@ -57,11 +57,11 @@ class Exchange:
     """One request on the lane, in the place of a cycle of the common lane.
 
     The lower half is what that lane wants to see of one. `since_ms` is when the head had arrived,
-    `epoch` the authenticator's when it found who asks, `head` the bytes that may be remembered.
+    where the body did not come with it, `epoch` the authenticator's when it found who asks, `head` the bytes that may be remembered.
     What is mostly left as it is stands on the class: to make a request takes half the time so.
     """
 
-    since_ms: int = 0
+    since_ms: int | None = None
     epoch: object = None
     head: bytes | None = None
     length: int = 0

@@ -94,12 +94,17 @@ class ExpressProtocol(Protocol):
                 if known.epoch is authenticator.epoch and authenticator.check(who) is None:
                     self._answer_known(known, body)
                     return
-            self._arrived = data
+            if self._lane.heads.came_before(head):
+                self._arrived = data
         super().data_received(data)
         exchange = self._express
-        if exchange is not None and exchange.is_whole:
+        if exchange is None:
+            return
+        if exchange.is_whole:
             self._express = None
             self._answer(exchange)
+        elif exchange.since_ms is None:
+            exchange.since_ms = self._lane.service.monotonic_ms()
 
     def _stands_between_messages(self) -> bool:
         """Whether the next byte begins a request and nothing is open before it."""
@@ -116,6 +121,7 @@ class ExpressProtocol(Protocol):
     def on_headers_complete(self) -> None:
         exchange = self._accept()
         if exchange is None:
+            self._make_up_scope()
             super().on_headers_complete()
             return
         exchange.more_body = True
@@ -128,6 +134,18 @@ class ExpressProtocol(Protocol):
         if exchange.verdict.error is not None:
             self._express = None
             self.write_error(exchange, exchange.verdict.error)
+
+    def _open_scope(self) -> None:
+        """Without the scope, for which the lane has no use."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def _make_up_scope(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super()._open_scope()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
 
     def on_body(self, body: bytes) -> None:
         exchange = self._express
@@ -170,10 +188,10 @@ class ExpressProtocol(Protocol):
             next(service.request_ids),
             [],
         )
-        exchange.since_ms = service.monotonic_ms()
         exchange.epoch = epoch
         exchange.length = length = int(judged.get(b"content-length", b"0"))
-        exchange.head = whole_head(arrived, self.url, len(self.headers), length)
+        if arrived:
+            exchange.head = whole_head(arrived, self.url, len(self.headers), length)
         return exchange
 
     def _is_usual(self) -> bool:
@@ -234,7 +252,8 @@ class ExpressProtocol(Protocol):
     def _answer(self, exchange: Exchange) -> None:
         """Answers a request that the parser has read."""
         service = self._lane.service
-        if service.monotonic_ms() - exchange.since_ms >= TRUSTED_MS:
+        since_ms = exchange.since_ms
+        if since_ms is not None and service.monotonic_ms() - since_ms >= TRUSTED_MS:
             self._follow(exchange, self._still_known(exchange).__await__())
             return
         principal = exchange.verdict.principal

@@ -162,6 +162,9 @@ class Protocol(HttpToolsProtocol):
         self._first = self._brought = self._chunk
         self._pending = 0
         self._seconds = self._pace_seconds = 0
+        self._open_scope()
+
+    def _open_scope(self) -> None:
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -171,7 +174,8 @@ class Protocol(HttpToolsProtocol):
             return
         if len(value) > MAX_LENGTH_DIGITS and name.lower() == b"content-length":
             raise Unacceptable(_bad("Content-Length has too many digits"))
-        super().on_header(name, value)
+        # Named, because super() would cost more than what is called.
+        HttpToolsProtocol.on_header(self, name, value)
 
     def on_headers_complete(self) -> None:
         version = self.parser.get_http_version()

@@ -11,10 +11,12 @@ may still act is asked every time.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tallystick.http.framing import is_host
+from tallystick.http.lately import Lately
 from tallystick.http.operations import MAX_BODY
 from tallystick.http.wire import media_type
 
@@ -27,10 +29,8 @@ if TYPE_CHECKING:
 
 END_OF_HEAD: Final = b"\r\n\r\n"
 LONGEST_HEAD: Final = 2_048
-CAPACITY: Final = 1 << 20
-"""Bytes of heads that are remembered at most."""
-GENERATION_SECONDS: Final = 30
-"""A head that was not seen in one whole generation is forgotten with the next."""
+# Twice as many as there may be heads of the usual length.
+_MARKS: Final = 1 << 14
 
 # Headers that make a request unusual, and those that mean something here, once.
 _UNUSUAL: Final = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
@@ -64,47 +64,33 @@ class Head:
     length: int
 
 
-class Heads:
-    """Remembers heads in two generations, so that idle ones vanish without a scan."""
+class Heads(Lately[Head]):
+    """The heads that came more than once.
+
+    Of one that came once, only a mark is kept: to remember a head costs more than to look it up
+    ever saves, where each differs from the last. A mark is a hash with a key of this process.
+    """
 
     def __init__(self) -> None:
-        self._young: dict[bytes, Head] = {}
-        self._old: dict[bytes, Head] = {}
-        self._size = 0
-        self._seconds = 0
+        super().__init__()
+        self._marks = array("q", bytes(8 * _MARKS))
 
-    def get(self, head: bytes) -> Head | None:
-        """What `head` means, if it was seen lately."""
-        found = self._young.get(head)
-        if found is None and self._old:
-            found = self._old.get(head)
-            if found is not None:
-                self.put(head, found)
-        return found
+    def came_before(self, head: bytes) -> bool:
+        """Whether it came lately, as far as a table of marks can tell; it will have now."""
+        mark = hash(head)
+        if self._marks[mark % _MARKS] == mark:
+            return True
+        self._marks[mark % _MARKS] = mark
+        return False
 
     def put(self, head: bytes, meaning: Head) -> None:
-        if len(head) > LONGEST_HEAD:
-            return
-        if self._size + len(head) > CAPACITY // 2:
-            self._turn()
-        if head not in self._young:
-            self._size += len(head)
-        self._young[head] = meaning
+        if len(head) <= LONGEST_HEAD:
+            super().put(head, meaning)
 
     def forget(self, changes: Changes) -> None:
         """Listens to the ledger: drops everything where a key may have changed."""
         if changes.concern_keys():
-            self._young, self._old, self._size = {}, {}, 0
-
-    def second_passed(self) -> None:
-        """Called once a second."""
-        self._seconds += 1
-        if self._seconds >= GENERATION_SECONDS:
-            self._turn()
-
-    def _turn(self) -> None:
-        self._old, self._young = self._young, {}
-        self._size = self._seconds = 0
+            self.clear()
 
 
 def judged_headers(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:

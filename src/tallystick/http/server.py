@@ -191,6 +191,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_PER_SECOND == 0:
             self._lane.heads.second_passed()
+            self._service.authenticator.second_passed()
             for connection in self._connections():
                 connection.second_passed()
         return await super().on_tick(counter)
