@@ -14,6 +14,7 @@ from tallystick.domain.grants import GrantKind, GrantStatus
 from tallystick.domain.plans import Plan
 from tallystick.domain.usage import BUCKET, RollupKey
 from tallystick.ledger.ports import (
+    BalanceRow,
     Changes,
     EntryFilter,
     Page,
@@ -259,7 +260,7 @@ def test_a_digest_leads_to_all_that_a_request_needs(backend: Backend) -> None:
 def test_balances(backend: Backend) -> None:
     account = full_account()
     backend.write(Changes(accounts=[account]))
-    assert backend.reader.balance(ACME) == (MOST - 30, 30, 20, START + 5)
+    assert backend.reader.balance(ACME) == BalanceRow(MOST - 30, 30, 20, START + 5)
     assert backend.reader.balance(OTHER) is None
 
 

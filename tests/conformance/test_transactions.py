@@ -13,6 +13,7 @@ from tallystick.domain.account import Account
 from tallystick.domain.entries import EntryKind, seal
 from tallystick.domain.usage import RollupKey
 from tallystick.ledger.ports import (
+    BalanceRow,
     Changes,
     EntryFilter,
     Page,
@@ -77,11 +78,11 @@ def test_readers_see_a_batch_when_it_is_acknowledged_and_not_before(backend: Bac
         await asyncio.sleep(0)  # the statements have been executed, the commit is under way
         if not writing.done():
             assert backend.reader.balance(ACME) in {
-                (before.remaining, 0, 0, before.next_due_at),
-                (before.remaining - CREDIT, CREDIT, 0, before.next_due_at),
+                BalanceRow(before.remaining, 0, 0, before.next_due_at),
+                BalanceRow(before.remaining - CREDIT, CREDIT, 0, before.next_due_at),
             }
         await writing
-        balance = (before.remaining - CREDIT, CREDIT, 0, before.next_due_at)
+        balance = BalanceRow(before.remaining - CREDIT, CREDIT, 0, before.next_due_at)
         assert backend.reader.balance(ACME) == balance
         account = await backend.reader.account(ACME)
         assert account is not None
@@ -292,7 +293,8 @@ def test_a_writer_that_is_locked_out_gives_up_and_recovers(backend: Backend) -> 
         with pytest.raises(StoreUnavailable):
             backend.run(backend.lane.load(Wanted(organizations={ACME})))
         assert BUSY_TIMEOUT_MS / 1000 * 0.5 < time.monotonic() - started < 30
-        assert backend.reader.balance(ACME) == (before.remaining, 0, 0, before.next_due_at)
+        left = BalanceRow(before.remaining, 0, 0, before.next_due_at)
+        assert backend.reader.balance(ACME) == left
     backend.write(spend(before), ACME)
     assert account_of(backend).consumed == CREDIT
 

@@ -15,6 +15,7 @@ import pytest
 
 from tallystick.domain.directory import Secret
 from tallystick.ledger.ports import (
+    BalanceRow,
     Changes,
     EntryFilter,
     OutcomeUnknown,
@@ -56,7 +57,7 @@ class Ailing:
 
     def consumed(self) -> int:
         balance = self.store.reader.balance(ACME)
-        assert isinstance(balance, tuple)
+        assert isinstance(balance, BalanceRow)
         return balance.consumed
 
     def events(self) -> list[str | None]:

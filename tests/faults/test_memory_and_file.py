@@ -337,7 +337,7 @@ def test_another_writer_is_noticed_by_the_next_batch(tmp_path: Path) -> None:
             await lane.append(work.finish())
             for each in (one, other):
                 row = each.reader.balance(ACME)
-                assert isinstance(row, tuple)
+                assert isinstance(row, BalanceRow)
                 assert row.consumed == number + 1
         await one.close()
         await other.close()

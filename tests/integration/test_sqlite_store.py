@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tallystick.ledger.ports import EntryFilter, Page, StoreUnavailable, Wanted
+from tallystick.ledger.ports import BalanceRow, EntryFilter, Page, StoreUnavailable, Wanted
 from tallystick.storage import sqlite_entries
 from tallystick.storage.errors import StoreNotUsable
 from tallystick.storage.sqlite import SqliteStore
@@ -50,7 +50,7 @@ def test_what_was_written_is_there_when_it_is_opened_again(tmp_path: Path) -> No
     async def read() -> None:
         store = open_store(path)
         balance = store.reader.balance(ACME)
-        assert isinstance(balance, tuple)
+        assert isinstance(balance, BalanceRow)
         assert balance.remaining == PLAN.allowance
         await store.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -10,6 +10,7 @@ from tallystick.http.heads import Heads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
     from tallystick.http.gate import Gate, Verdict
     from tallystick.http.operations import Operation
@@ -53,12 +54,21 @@ class Deaf:
 _DEAF = Deaf()
 
 
+class Connection(Protocol):
+    """What an exchange knows of the connection that it belongs to."""
+
+    def answer_raised(self, exchange: Exchange, error: BaseException) -> None: ...
+
+
 class Exchange:
     """One request on the lane, in the place of a cycle of the common lane.
 
     The lower half is what that lane wants to see of one. `since_ms` is when the head had arrived,
-    where the body did not come with it, `epoch` the authenticator's when it found who asks, `head` the bytes that may be remembered.
+    where the body did not come with it, `epoch` the authenticator's when it found who asks, `head`
+    the bytes that may be remembered.
     What is mostly left as it is stands on the class: to make a request takes half the time so.
+
+    While its operation runs (`with exchange:`), whatever is raised becomes its answer.
     """
 
     since_ms: int | None = None
@@ -76,6 +86,7 @@ class Exchange:
 
     def __init__(
         self,
+        connection: Connection,
         operation: Operation,
         headers: list[tuple[bytes, bytes]],
         judged: Mapping[bytes, bytes],
@@ -83,9 +94,20 @@ class Exchange:
         request_id: str,
         pieces: list[bytes],
     ) -> None:
+        self.connection = connection
         self.operation = operation
         self.headers = headers
         self.judged = judged
         self.verdict = verdict
         self.request_id = request_id
         self.pieces = pieces
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> bool:
+        if error is None:
+            return False
+        self.connection.answer_raised(self, error)
+        return True

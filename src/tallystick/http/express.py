@@ -44,7 +44,6 @@ from tallystick.ledger.ports import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Mapping
-    from types import TracebackType
 
     from uvicorn.config import Config
     from uvicorn.server import ServerState
@@ -86,7 +85,11 @@ class ExpressProtocol(Protocol):
     def data_received(self, data: bytes) -> None:
         self._arrived = b""
         if self._stands_between_messages():
-            head, body = _split(data)
+            if data.endswith(END_OF_HEAD):
+                # Nearly always a head without a body. Otherwise nobody remembers it.
+                head, body = data, b""
+            else:
+                head, body = _split(data)
             known = self._lane.heads.get(head)
             if known is not None and len(body) == known.length:
                 authenticator = self._lane.service.authenticator
@@ -181,6 +184,7 @@ class ExpressProtocol(Protocol):
         if who is None:
             return None
         exchange = Exchange(
+            self,
             operation,
             self.headers,
             judged,
@@ -231,6 +235,7 @@ class ExpressProtocol(Protocol):
         """Answers a request whose head was seen before, and whose principal may still act."""
         lane = self._lane
         exchange = Exchange(
+            self,
             known.operation,
             known.headers,
             known.judged,
@@ -285,7 +290,7 @@ class ExpressProtocol(Protocol):
 
     def _call(self, exchange: Exchange) -> None:
         """Calls the operation; its answer is written now or when what it waits for is there."""
-        with _Answering(self, exchange):
+        with exchange:
             answer = self._handle(exchange)
             if isinstance(answer, Answer):
                 self._write(exchange, answer)
@@ -317,7 +322,7 @@ class ExpressProtocol(Protocol):
 
     def _follow(self, exchange: Exchange, steps: Generator[Any, Any, Answer]) -> None:
         """Runs an answer that waits, without a task: each thing that it waits for calls back."""
-        with _Answering(self, exchange):
+        with exchange:
             try:
                 awaited = steps.send(None)
             except StopIteration as end:
@@ -327,6 +332,18 @@ class ExpressProtocol(Protocol):
                 self.loop.call_soon(self._follow, exchange, steps)
                 return
             awaited.add_done_callback(lambda _: self._follow(exchange, steps))
+
+    def answer_raised(self, exchange: Exchange, error: BaseException) -> None:
+        """What is no answer is a bug. It is logged, and ends neither the connection nor the batch
+        whose callback met it."""
+        if isinstance(error, StoreError | Overloaded):
+            error = translate(error)
+        elif not isinstance(error, ApiError):
+            _logger.error("a bug in %s", exchange.operation.name, exc_info=error)
+            if exchange.response_started:
+                return
+            error = ApiError("internal_error", "the request met a bug, which has been logged")
+        self.write_error(exchange, error)
 
     def write_error(self, exchange: Exchange, error: ApiError) -> None:
         accept = exchange.judged.get(b"accept")
@@ -365,39 +382,5 @@ class ExpressProtocol(Protocol):
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
     """The head with which `data` begins, empty where it is none to be remembered, and the rest."""
-    if data.endswith(END_OF_HEAD):
-        # Nearly always a head without a body. If not, it is no head that anybody remembers.
-        return data, b""
     end = data.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
     return (data[:end], data[end:]) if end >= len(END_OF_HEAD) else (b"", data)
-
-
-class _Answering:
-    """While an operation runs: whatever it raises becomes the exchange's answer.
-
-    What is no answer is a bug. It is logged, and ends neither the connection nor the batch whose
-    callback met it.
-    """
-
-    __slots__ = ("_exchange", "_protocol")
-
-    def __init__(self, protocol: ExpressProtocol, exchange: Exchange) -> None:
-        self._protocol = protocol
-        self._exchange = exchange
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
-    ) -> bool:
-        if error is None:
-            return False
-        if isinstance(error, StoreError | Overloaded):
-            error = translate(error)
-        elif not isinstance(error, ApiError):
-            _logger.error("a bug in %s", self._exchange.operation.name, exc_info=error)
-            if self._exchange.response_started:
-                return True
-            error = ApiError("internal_error", "the request met a bug, which has been logged")
-        self._protocol.write_error(self._exchange, error)
-        return True

@@ -17,6 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Mapping, Sequence
 
@@ -216,8 +218,11 @@ class EntryFilter(NamedTuple):
     end: int | None = None
 
 
-class BalanceRow(NamedTuple):
-    """The balance as of the last entry, valid until `next_due_at` (micro-credits)."""
+class BalanceRow(Struct, frozen=True, gc=False):
+    """The balance as of the last entry, valid until `next_due_at` (micro-credits).
+
+    Out of the garbage collector's sight: a store may keep many in memory.
+    """
 
     remaining: int
     consumed: int

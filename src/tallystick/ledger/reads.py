@@ -23,7 +23,7 @@ from tallystick.domain.usage import (
 from tallystick.ledger.directory import OrganizationState
 from tallystick.ledger.hold_lists import list_holds
 from tallystick.ledger.lists import walk
-from tallystick.ledger.ports import PeriodRow
+from tallystick.ledger.ports import BalanceRow, PeriodRow
 from tallystick.ledger.work import period_row
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tallystick.domain.entries import Entry, Sealed
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold, HoldStatus
-    from tallystick.ledger.ports import BalanceRow, EntryFilter, Page, Reader
+    from tallystick.ledger.ports import EntryFilter, Page, Reader
 
 
 # A NamedTuple's own constructor costs twice as much, and every credits report comes through here.
@@ -97,19 +97,17 @@ class Reads:
         row = self.reader.balance(organization_id)
         if row is None:
             return None
-        if isinstance(row, tuple) and self.clock() < row.next_due_at:
-            remaining, consumed, overage, _ = row
-            return _new(Credits, (remaining, consumed, remaining + consumed - overage))
+        if isinstance(row, BalanceRow) and self.clock() < row.next_due_at:
+            return _credits(row)
         return self._computed_credits(organization_id, row)
 
     async def _computed_credits(
         self, organization_id: str, row: BalanceRow | Awaitable[BalanceRow | None]
     ) -> Credits | None:
-        if not isinstance(row, tuple):
+        if not isinstance(row, BalanceRow):
             found = await row
             if found is not None and self.clock() < found.next_due_at:
-                total = found.remaining + found.consumed - found.overage
-                return Credits(found.remaining, found.consumed, total)
+                return _credits(found)
         advanced = await self._advanced(organization_id)
         if advanced is None:
             return None
@@ -274,6 +272,11 @@ class Reads:
             if sealed.entry.kind is EntryKind.PERIOD_STARTED
         )
         return rows + _preview(account, preview), account.period_index
+
+
+def _credits(row: BalanceRow) -> Credits:
+    remaining, consumed = row.remaining, row.consumed
+    return _new(Credits, (remaining, consumed, remaining + consumed - row.overage))
 
 
 def _preview(account: Account, count: int) -> list[PeriodRow]:

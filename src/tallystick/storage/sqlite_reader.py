@@ -93,7 +93,7 @@ class SqliteReader:
         balances = self._balances
         if balances is None:
             return self._stored_balance(organization_id)
-        row = balances.get(organization_id)
+        row = balances.rows.get(organization_id)
         if row is None:
             row = self._stored_balance(organization_id)
             if row is not None:
