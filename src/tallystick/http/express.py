@@ -370,6 +370,10 @@ class ExpressProtocol(Protocol):
 
     # ── who is idle ──
 
+    def _is_stream(self) -> bool:
+        # A request of the lane has no scope: what there is of one is an earlier request's.
+        return self._express is None and super()._is_stream()
+
     def second_passed(self) -> None:
         super().second_passed()
         if self._refusal is not None or self._in_head or self._in_body or not self._has_cycle:
