@@ -67,8 +67,8 @@ class Head:
 class Heads(Lately[Head]):
     """The heads that came more than once.
 
-    Of one that came once, only a mark is kept: to remember a head costs more than to look it up
-    ever saves, where each differs from the last. A mark is a hash with a key of this process.
+    Of one that came once, only a mark is kept: where each differs from the last, to remember them
+    is work for nothing. A mark is a hash with a key of this process.
     """
 
     def __init__(self) -> None:
