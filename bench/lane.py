@@ -106,7 +106,7 @@ def _steps(connection: ExpressProtocol, lane: Lane) -> Iterator[tuple[str, Calla
         raise RuntimeError("the lane did not remember the head")
     service, gate, who, operation = lane.service, lane.gate, known.principal, known.operation
     verdict = gate.judge(operation, who, "")
-    standing = who.standings[operation.name]
+    admission = who.admissions[operation.name]
     reads, name = service.reads, who.organization_id
     exchange, answer = connection.cycle, connection._handle(connection.cycle)
     if not isinstance(answer, Answer):
@@ -124,7 +124,7 @@ def _steps(connection: ExpressProtocol, lane: Lane) -> Iterator[tuple[str, Calla
     yield "  the gate judges", lambda: gate.judge(operation, who, "")
     yield (
         "    the limiter counts",
-        lambda: service.limiter.acquire(standing.window, standing.limit, service.monotonic_ms()),
+        lambda: service.limiter.acquire(admission.window, admission.limit, service.monotonic_ms()),
     )
     yield "  its id", lambda: next(service.request_ids)
     yield "  the operation", lambda: connection._handle(exchange)

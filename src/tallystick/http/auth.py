@@ -44,8 +44,8 @@ class Denied(NamedTuple):
     reason: str
 
 
-class Standing(NamedTuple):
-    """How a principal stands to an operation: the limiter's key, the limit, and whether the scope
+class Admission(NamedTuple):
+    """How a principal is admitted to an operation: the limiter's key, the limit, and whether the scope
     is theirs."""
 
     window: tuple[str, str]
@@ -74,7 +74,7 @@ class Principal:
     valid_until: int | None = None
     revoked: bool = False
     limit_of: Callable[[str], int]
-    standings: dict[str, Standing] = field(default_factory=dict)
+    admissions: dict[str, Admission] = field(default_factory=dict)
     """By operation, as the gate found them: what a principal is does not change."""
     used_as: tuple[str | None, str] | None = field(init=False)
     """Under which organization and key it is noted that the key was used."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tallystick.http.auth import Denied, Principal, Standing
+from tallystick.http.auth import Admission, Denied, Principal
 from tallystick.http.errors import ApiError, error_body, error_headers
 from tallystick.http.operations import Answer, Audience
 from tallystick.http.wire import media_type
@@ -71,8 +71,8 @@ class Gate:
         now_ms = service.monotonic_ms()
         if isinstance(who, Denied):
             return self._deny(who, address, now_ms)
-        standing = who.standings.get(operation.name) or _stand(operation, who)
-        window, limit, may_call = standing
+        admission = who.admissions.get(operation.name) or _admission(operation, who)
+        window, limit, may_call = admission
         decision = service.limiter.acquire(window, limit, now_ms)
         if not decision.admitted:
             return Verdict(None, self._too_many(decision), decision)
@@ -173,12 +173,12 @@ def refuse(error: ApiError, request_id: str, accept: bytes | None) -> Answer:
     return Answer(error.code.status, body, content_type, tuple(error_headers(error)))
 
 
-def _stand(operation: Operation, who: Principal) -> Standing:
+def _admission(operation: Operation, who: Principal) -> Admission:
     """Remembered with the principal, and so for as long as nothing about it changes."""
     window = (who.teamspace_id or who.key_id, operation.name)
     limit = who.limit_of(operation.name)
-    found = Standing(window, limit, may_call=_overreach(operation, who) is None)
-    who.standings[operation.name] = found
+    found = Admission(window, limit, may_call=_overreach(operation, who) is None)
+    who.admissions[operation.name] = found
     return found
 
 
