@@ -45,8 +45,8 @@ class Denied(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """How a principal is admitted to an operation: the limiter's key, the limit, and whether the scope
-    is theirs."""
+    """How a principal is admitted to an operation: the limiter's key, the limit, and whether the
+    scope is theirs."""
 
     window: tuple[str, str]
     limit: int
