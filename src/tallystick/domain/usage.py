@@ -16,6 +16,8 @@ BUCKET: Final = 900_000_000
 """Fifteen minutes in microseconds."""
 PACE_WINDOW: Final = 7 * DAY
 """How far back the burn rate looks."""
+# A NamedTuple's own constructor costs twice as much.
+_new: Final = tuple.__new__
 _SHORTEST_PACE: Final = 3_600_000_000
 _FARTHEST: Final = 36_525 * DAY
 """A pace of days says nothing about what is more than a century off."""
@@ -42,12 +44,15 @@ class PeriodUsageKey(NamedTuple):
 def rollup_key(entry: Entry) -> RollupKey:
     """Where a usage entry is counted: at its own time, not when it was booked."""
     occurred_at = entry.booked_at if entry.occurred_at is None else entry.occurred_at
-    return RollupKey(
-        entry.organization_id,
-        occurred_at - occurred_at % BUCKET,
-        entry.teamspace_id or "",
-        entry.meter or "",
-        entry.api_key_id or "",
+    return _new(
+        RollupKey,
+        (
+            entry.organization_id,
+            occurred_at - occurred_at % BUCKET,
+            entry.teamspace_id or "",
+            entry.meter or "",
+            entry.api_key_id or "",
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,12 +39,12 @@ from tallystick.http.heads import (
     judged_headers,
     whole_head,
 )
-from tallystick.http.operations import Answer, Call, OfOrganization
+from tallystick.http.operations import Answer, Call, OfOrganization, Pending
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ports import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
 
     from uvicorn.config import Config
     from uvicorn.server import ServerState
@@ -294,6 +295,9 @@ class ExpressProtocol(Protocol):
             answer = self._handle(exchange)
             if isinstance(answer, Answer):
                 self._write(exchange, answer)
+            elif isinstance(answer, Pending):
+                landed = partial(self._land, exchange, answer.render)
+                answer.future.add_done_callback(landed)
             else:
                 self._follow(exchange, answer.__await__())
 
@@ -319,6 +323,13 @@ class ExpressProtocol(Protocol):
             b"".join(exchange.pieces),
         )
         return handle(call)
+
+    def _land(
+        self, exchange: Exchange, render: Callable[[Any], Answer], future: asyncio.Future[Any]
+    ) -> None:
+        """What the answer waited for is there."""
+        with exchange:
+            self._write(exchange, render(future.result()))
 
     def _follow(self, exchange: Exchange, steps: Generator[Any, Any, Answer]) -> None:
         """Runs an answer that waits, without a task: each thing that it waits for calls back."""

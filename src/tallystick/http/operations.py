@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tallystick.http.wire import encode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from asyncio import Future
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 
     from tallystick.domain.directory import Scope
     from tallystick.http.auth import Principal
@@ -40,6 +41,20 @@ class Answer(NamedTuple):
     body: bytes
     content_type: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Pending(NamedTuple):
+    """An answer that `render` makes of what one future brings.
+
+    It can be awaited like any other; a lane without tasks has the future call it back instead,
+    which spares the steps of a coroutine.
+    """
+
+    future: Future[Any]
+    render: Callable[[Any], Answer]
+
+    def __await__(self) -> Generator[Any, Any, Answer]:
+        return self.render((yield from self.future))
 
 
 @dataclass(slots=True)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+Boarding = tuple[Item, "asyncio.Future[Result]", int]
+"""What waits: an item, who hears of it, and its weight."""
+
 
 class Overloaded(RuntimeError):
     """More is waiting than may wait; nothing was done."""
@@ -50,8 +53,8 @@ class Coalescer(Generic[Item, Result]):
         self._max_weight = max_weight
         self._max_waiting = max_waiting
         self._is_final = is_final
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
-        self._alone: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[Boarding[Item, Result]] = deque()
+        self._alone: deque[Boarding[Item, Result]] = deque()
         self._weight = 0
         self._flight: asyncio.Task[Sequence[Result]] | None = None
 
@@ -61,8 +64,9 @@ class Coalescer(Generic[Item, Result]):
             raise Overloaded(f"{self._weight} events are waiting already")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        self._waiting.append((item, future))
-        self._weight += self._weigh(item)
+        weight = self._weigh(item)
+        self._waiting.append((item, future, weight))
+        self._weight += weight
         if self._flight is None:
             self._start(loop)
         return future
@@ -75,21 +79,21 @@ class Coalescer(Generic[Item, Result]):
             await asyncio.sleep(0)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        batch: list[Boarding[Item, Result]] = []
         self._flight = loop.create_task(self._take_off(batch))
         self._flight.add_done_callback(lambda flight: self._land(flight, batch))
 
-    async def _take_off(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> Sequence[Result]:
+    async def _take_off(self, batch: list[Boarding[Item, Result]]) -> Sequence[Result]:
         self._board(batch)
-        return await self._fly([item for item, _ in batch])
+        return await self._fly([item for item, _, _ in batch])
 
-    def _board(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+    def _board(self, batch: list[Boarding[Item, Result]]) -> None:
         if self._alone:
             batch.append(self._alone.popleft())
             return
         weight = 0
         while self._waiting:
-            heavier = weight + self._weigh(self._waiting[0][0])
+            heavier = weight + self._waiting[0][2]
             if batch and heavier > self._max_weight:
                 break
             weight = heavier
@@ -99,18 +103,18 @@ class Coalescer(Generic[Item, Result]):
     def _land(
         self,
         flight: asyncio.Task[Sequence[Result]],
-        batch: list[tuple[Item, asyncio.Future[Result]]],
+        batch: list[Boarding[Item, Result]],
     ) -> None:
         self._flight = None
         error = asyncio.CancelledError() if flight.cancelled() else flight.exception()
         if error is None:
-            for (_, future), result in zip(batch, flight.result(), strict=True):
+            for (_, future, _), result in zip(batch, flight.result(), strict=True):
                 if not future.done():
                     future.set_result(result)
         elif len(batch) > 1 and not self._is_final(error):
             self._alone.extend(batch)
         else:
-            for _, future in batch:
+            for _, future, _ in batch:
                 _fail(future, error)
         if self._alone or self._waiting:
             self._start(flight.get_loop())

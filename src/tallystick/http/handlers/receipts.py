@@ -7,6 +7,7 @@ written straight to text; a test holds them equal to their types.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
@@ -139,6 +140,10 @@ def _rejected_json(event_id: str, refusal: Refusal) -> str:
     return encode({"id": event_id, "status": "rejected", "error": envelope}).decode()
 
 
+# The events of a batch were booked at one instant.
+_print_instant = lru_cache(maxsize=64)(format_instant)
+
+
 def receipt_json(booked: Booked) -> str:
     """The `Receipt` of a usage entry."""
     entry, duplicate = booked
@@ -162,7 +167,7 @@ def receipt_json(booked: Booked) -> str:
         f'"credits":{credits_used},"overage":{overage},"drawn":[{drawn}],'
         f'"remaining":{format_credits(entry.remaining_after)},'
         f'"consumed":{format_credits(entry.consumed_after)},"sequence":{entry.sequence},'
-        f'"booked_at":"{format_instant(entry.booked_at)}"}}'
+        f'"booked_at":"{_print_instant(entry.booked_at)}"}}'
     )
 
 

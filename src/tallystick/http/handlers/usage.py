@@ -9,7 +9,7 @@ storage fails half way, the ids make it safe to send everything again.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta
 
@@ -34,7 +34,7 @@ from tallystick.http.handlers.usage_events import (
     single,
     to_command,
 )
-from tallystick.http.operations import Answer, Call, Operation
+from tallystick.http.operations import Answer, Call, Operation, Pending
 from tallystick.http.shapes import not_found
 from tallystick.http.wire import media_type
 from tallystick.ledger.coalesce import Overloaded
@@ -74,12 +74,12 @@ def _book_cloud_event(call: Call) -> Awaitable[Answer]:
     return _book_one(call, read_cloud_event(call.body, "", call.principal, call.service.clock()))
 
 
-def _book_one(call: Call, command: BookUsage) -> Awaitable[Answer]:
-    return _receipt(_submit(call, (command,)))
+def _book_one(call: Call, command: BookUsage) -> Pending:
+    return Pending(_submit(call, (command,)), _receipt)
 
 
-async def _receipt(decision: Awaitable[object]) -> Answer:
-    return receipt_answer(_outcomes(await decision)[0])
+def _receipt(decision: object) -> Answer:
+    return receipt_answer(_outcomes(decision)[0])
 
 
 async def _book_batch(
@@ -130,7 +130,7 @@ async def _book_all_or_none(call: Call, commands: Sequence[BookUsage]) -> Answer
 
 def _submit(
     call: Call, commands: Sequence[BookUsage], *, atomic: bool = False
-) -> Awaitable[object]:
+) -> asyncio.Future[Any]:
     organization_id = call.organization_id
     unit = AccountUnit(organization_id, commands, atomic)
     return call.service.ledger.submit(organization_id, unit)
