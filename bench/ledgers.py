@@ -256,7 +256,7 @@ def _write_the_rest(
 ) -> None:
     """What follows from the entries."""
     connection.execute(
-        "INSERT INTO merged_usage_events"
+        "INSERT INTO usage_events"
         " (organization_id, event_id, sequence, dimensions, overdraw)"
         " SELECT organization_id, event_id, sequence, NULL, 0 FROM entries"
         " WHERE kind = 'usage.booked' ORDER BY event_id, organization_id"

@@ -24,7 +24,7 @@ DATABASE: Final = "bare.db"
 _CREDITS: Final = 1000
 _HASH: Final = bytes(32)
 _ADD_ID: Final = """
-    INSERT INTO merged_usage_events (organization_id, event_id, sequence, dimensions, overdraw)
+    INSERT INTO usage_events (organization_id, event_id, sequence, dimensions, overdraw)
     VALUES (?1, ?2, ?3, NULL, 0)
 """
 

@@ -82,9 +82,8 @@ FORGERIES = {
     "a grant is deleted": "DELETE FROM grants WHERE reference = 'order-1'",
     "a period's allowance": "UPDATE periods SET allowance = allowance + 1",
     "a period's end": "UPDATE periods SET period_end = period_end + 1",
-    "an event is forgotten": "DELETE FROM merged_usage_events WHERE event_id = 'evt-2'",
-    "an event is renamed": "UPDATE merged_usage_events SET event_id = 'evt-5'"
-    " WHERE event_id = 'evt-2'",
+    "an event is forgotten": "DELETE FROM usage_events WHERE event_id = 'evt-2'",
+    "an event is renamed": "UPDATE usage_events SET event_id = 'evt-5' WHERE event_id = 'evt-2'",
     "a roll-up's credits": "UPDATE usage_rollups SET credits = credits + 1",
     "a roll-up's events": "UPDATE usage_rollups SET events = events + 1",
     "a roll-up's time": "UPDATE usage_rollups SET bucket = bucket + 900000000",
@@ -94,8 +93,8 @@ FORGERIES = {
 NO_TRIGGERS = """
     DROP TRIGGER entries_refuse_update;
     DROP TRIGGER entries_refuse_delete;
-    DROP TRIGGER merged_usage_events_refuse_update;
-    DROP TRIGGER merged_usage_events_refuse_delete;
+    DROP TRIGGER usage_events_refuse_update;
+    DROP TRIGGER usage_events_refuse_delete;
 """
 
 

@@ -13,13 +13,13 @@ from tallystick.storage import queries
 from tallystick.storage.migrate import migrate
 from tallystick.storage.queries import load_statements, parse, sql_folder
 
-FILES = ("connection", "lane", "migrate", "reader", "recent")
+FILES = ("connection", "lane", "migrate", "reader")
 NO_PLAN = re.compile(r"(?:BEGIN|COMMIT|ROLLBACK|PRAGMA|CREATE)\b")
 STATEMENTS = load_statements("sqlite", *FILES)
 PLANNED = sorted(name for name, text in STATEMENTS.items() if not NO_PLAN.match(text))
 
-# Tables of a few rows, and that of recent ids, which is bounded and has no index.
-MAY_SCAN = {"ping", "history", "count_tables", "dump_schema", "read_recent", "sequence_of_event"}
+# Tables of a few rows.
+MAY_SCAN = {"ping", "history", "count_tables", "dump_schema"}
 
 
 def plan_of(name: str) -> list[str]:

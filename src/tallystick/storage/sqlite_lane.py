@@ -26,9 +26,8 @@ import apsw
 
 from tallystick.ledger.ports import Snapshot, StoreError, StoreUnavailable
 from tallystick.storage.sqlite_accounts import AccountCache, note_loaded
-from tallystick.storage.sqlite_errors import translate, translate_commit, translating
+from tallystick.storage.sqlite_errors import translate_commit, translating
 from tallystick.storage.sqlite_load import SQL, load
-from tallystick.storage.sqlite_recent import RecentIds
 from tallystick.storage.sqlite_write import write
 
 if TYPE_CHECKING:
@@ -66,23 +65,18 @@ class SqliteLane:
         self._data_version: object = None
         self._snapshot = Snapshot(now=0)
         self._loaded: dict[str, Loaded] = {}
-        self._recent = RecentIds()
-        self._looked_up: set[tuple[str, str]] = set()
 
     async def load(self, wanted: Wanted) -> Snapshot:
         await self.abandon()
         connection = await self._begin()
-        if not self._is_up_to_date(connection):
-            with translating():
-                await self._in_worker(self._learn_recent_ids)
         try:
             with translating():
-                snapshot = load(connection, wanted, self._clock(), self._accounts, self._recent)
+                self._notice_other_writers(connection)
+                snapshot = load(connection, wanted, self._clock(), self._accounts)
         except BaseException:
             self._roll_back()
             raise
         self._snapshot, self._loaded = snapshot, note_loaded(snapshot)
-        self._looked_up = wanted.events
         return snapshot
 
     async def append(self, changes: Changes) -> None:
@@ -92,10 +86,7 @@ class SqliteLane:
         try:
             with translating():
                 write(connection, changes, self._loaded)
-                if changes.usage:
-                    self._recent.add(connection, changes.usage, self._looked_up)
         except BaseException:
-            self._recent.given_up()
             self._roll_back()
             raise
         self._accounts.forget(changes)
@@ -108,7 +99,6 @@ class SqliteLane:
             raise
         if self._balances is not None:
             self._balances.committed()
-        self._recent.committed()
         self._accounts.take_back(changes, self._snapshot)
 
     async def abandon(self) -> None:
@@ -146,34 +136,16 @@ class SqliteLane:
                 await self._in_worker(self._begin_patiently)
         return self._connection
 
-    def _is_up_to_date(self, connection: apsw.Connection) -> bool:
-        """Whether the recent ids are known. Where somebody else wrote the file, or the connection
-        is a new one, nothing is."""
-        try:
-            with translating():
-                ((version,),) = connection.execute(SQL["data_version"]).fetchall()
-        except StoreError:
-            self._roll_back()
-            raise
+    def _notice_other_writers(self, connection: apsw.Connection) -> None:
+        """Forgets everything where somebody else wrote the file, or the connection is a new one."""
+        ((version,),) = connection.execute(SQL["data_version"]).fetchall()
         if version != self._data_version:
             self._data_version = version
-            self._recent.forget()
             self._accounts.clear()
             if self._balances is not None:
                 self._balances.clear()
-        return self._recent.is_known
-
-    def _learn_recent_ids(self) -> None:
-        if self._connection is None:
-            raise StoreUnavailable("the lane is closed")
-        try:
-            self._recent.read(self._connection)
-        except apsw.Error:
-            self._roll_back()
-            raise
 
     def _forget_under_way(self) -> None:
-        self._recent.forget()
         if self._balances is not None:
             self._balances.given_up()
 
@@ -190,11 +162,6 @@ class SqliteLane:
     def _commit(self) -> None:
         if self._connection is None:
             raise StoreUnavailable("the lane is closed")
-        try:
-            self._recent.merge(self._connection)
-        except apsw.Error as error:
-            self._roll_back()
-            raise translate(error) from error
         try:
             self._connection.execute(SQL["commit"])
         except apsw.Error as error:

@@ -25,18 +25,11 @@ if TYPE_CHECKING:
     from tallystick.domain.holds import Hold
     from tallystick.ledger.ports import ReplayKey, Wanted
     from tallystick.storage.sqlite_accounts import AccountCache
-    from tallystick.storage.sqlite_recent import RecentIds
 
 SQL: Final = load_statements("sqlite", "lane")
 
 
-def load(
-    connection: apsw.Connection,
-    wanted: Wanted,
-    now: int,
-    accounts: AccountCache,
-    recent: RecentIds,
-) -> Snapshot:
+def load(connection: apsw.Connection, wanted: Wanted, now: int, accounts: AccountCache) -> Snapshot:
     """What there is of what is wanted, in the transaction that is open on `connection`."""
     snapshot = Snapshot(now=now)
     organizations = wanted.organizations
@@ -47,8 +40,6 @@ def load(
         missing = accounts.hand_out(organizations, snapshot)
         if missing:
             _load_organizations(connection, missing, snapshot)
-    if wanted.events:
-        _load_events(connection, wanted.events, snapshot, recent)
     for part, read in _PARTS:
         names = getattr(wanted, part)
         if names:
@@ -95,23 +86,11 @@ def _load_organizations(
 
 
 def _load_events(
-    connection: apsw.Connection,
-    events: set[tuple[str, str]],
-    snapshot: Snapshot,
-    recent: RecentIds,
+    connection: apsw.Connection, events: set[tuple[str, str]], snapshot: Snapshot
 ) -> None:
     ids: dict[str, list[str]] = {}
-    numbers: list[tuple[int]] = []
-    has_recent = recent.has_any
-    for name in events:
-        number = recent.number_of(name) if has_recent else None
-        if number is None:
-            ids.setdefault(name[0], []).append(name[1])
-        else:
-            numbers.append((number,))
-    if numbers:
-        for row in _fetch(connection, "load_recent_event", numbers):
-            snapshot.events[row[0], row[6]] = rows.entry_from(row)
+    for organization_id, event_id in events:
+        ids.setdefault(organization_id, []).append(event_id)
     names = ((name, apsw.carray(tuple(one))) for name, one in ids.items())
     for row in _fetch(connection, "load_events", names):
         snapshot.events[row[0], row[6]] = rows.entry_from(row)
@@ -230,6 +209,7 @@ def _load_replays(connection: apsw.Connection, replays: set[ReplayKey], snapshot
 
 
 _PARTS: Final[tuple[tuple[str, Callable[[apsw.Connection, Any, Snapshot], None]], ...]] = (
+    ("events", _load_events),
     ("references", _load_references),
     ("grants", _load_grants),
     ("holds", _load_holds),

@@ -44,6 +44,8 @@ def write(connection: apsw.Connection, changes: Changes, loaded: Mapping[str, Lo
         _write_grants(connection, run, changes.grants, loaded)
     if changes.entries:
         run("add_entry", map(rows.sealed_row, changes.entries))
+    if changes.usage:
+        run("add_usage_event", changes.usage)
     if changes.periods:
         run("put_period", map(rows.period_row, changes.periods))
     if changes.rollups:

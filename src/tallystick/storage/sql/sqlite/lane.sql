@@ -96,17 +96,8 @@ SELECT
     e.teamspace_id, e.api_key_id, e.meter, e.occurred_at, e.booked_at, e.remaining_after,
     e.consumed_after, e.overage_after, e.held_after, e.detail, e.content
 FROM carray(?2) AS wanted
-CROSS JOIN merged_usage_events AS u ON u.event_id = wanted.value AND u.organization_id = ?1
+CROSS JOIN usage_events AS u ON u.event_id = wanted.value AND u.organization_id = ?1
 CROSS JOIN entries AS e ON e.organization_id = u.organization_id AND e.sequence = u.sequence
-
--- name: load_recent_event
-SELECT
-    e.organization_id, e.sequence, e.kind, e.credits, e.drawn, e.grant_id, e.event_id, e.hold_id,
-    e.teamspace_id, e.api_key_id, e.meter, e.occurred_at, e.booked_at, e.remaining_after,
-    e.consumed_after, e.overage_after, e.held_after, e.detail, e.content
-FROM recent_usage_events AS u
-JOIN entries AS e ON e.organization_id = u.organization_id AND e.sequence = u.sequence
-WHERE u.number = ?1
 
 -- name: load_grant
 SELECT
@@ -278,6 +269,10 @@ INSERT INTO entries (
 VALUES (
     ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20
 )
+
+-- name: add_usage_event
+INSERT INTO usage_events (organization_id, event_id, sequence, dimensions, overdraw)
+VALUES (?1, ?2, ?3, ?4, ?5)
 
 -- name: put_period
 INSERT INTO periods (

@@ -172,11 +172,7 @@ WHERE organization_id = ?1 AND sequence > ?2 AND sequence <= ?3
 ORDER BY sequence
 
 -- name: sequence_of_event
--- The second part looks through a small table, and only where the first found nothing.
-SELECT sequence FROM merged_usage_events WHERE organization_id = ?1 AND event_id = ?2
-UNION ALL
-SELECT sequence FROM recent_usage_events WHERE organization_id = ?1 AND event_id = ?2
-LIMIT 1
+SELECT sequence FROM usage_events WHERE organization_id = ?1 AND event_id = ?2
 
 -- name: read_sealed
 SELECT

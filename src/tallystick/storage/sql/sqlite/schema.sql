@@ -113,15 +113,6 @@ CREATE TABLE key_directory (
     FOREIGN KEY (organization_id, key_id) REFERENCES api_keys
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE "merged_usage_events" (
-    event_id TEXT NOT NULL,
-    organization_id TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
-    dimensions TEXT,
-    overdraw INTEGER NOT NULL CHECK (overdraw IN (0, 1)),
-    PRIMARY KEY (event_id, organization_id)
-) STRICT, WITHOUT ROWID;
-
 CREATE TABLE milestones (
     organization_id TEXT NOT NULL,
     sequence INTEGER NOT NULL,
@@ -161,15 +152,6 @@ CREATE TABLE periods (
     PRIMARY KEY (organization_id, period_index)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE recent_usage_events (
-    number INTEGER PRIMARY KEY,
-    event_id TEXT NOT NULL,
-    organization_id TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
-    dimensions TEXT,
-    overdraw INTEGER NOT NULL CHECK (overdraw IN (0, 1))
-) STRICT;
-
 CREATE TABLE replays (
     api_key_id TEXT NOT NULL,
     operation TEXT NOT NULL,
@@ -198,6 +180,15 @@ CREATE TABLE teamspaces (
     rate_limits TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     PRIMARY KEY (organization_id, teamspace_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage_events (
+    event_id TEXT NOT NULL,
+    organization_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    dimensions TEXT,
+    overdraw INTEGER NOT NULL CHECK (overdraw IN (0, 1)),
+    PRIMARY KEY (event_id, organization_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE usage_rollups (
@@ -261,53 +252,18 @@ BEGIN
     SELECT raise(ABORT, 'a secret stays with its key');
 END;
 
-CREATE TRIGGER merged_usage_events_refuse_delete BEFORE DELETE ON merged_usage_events
-BEGIN
-    SELECT raise(ABORT, 'usage events are never deleted');
-END;
-
-CREATE TRIGGER merged_usage_events_refuse_update BEFORE UPDATE ON merged_usage_events
-BEGIN
-    SELECT raise(ABORT, 'usage events are never changed');
-END;
-
 CREATE INDEX organizations_by_age ON organizations (created_at, organization_id);
-
-CREATE TRIGGER recent_usage_events_refuse_delete BEFORE DELETE ON recent_usage_events
-WHEN NOT EXISTS (
-    SELECT 1 FROM merged_usage_events AS m
-    WHERE m.event_id = old.event_id AND m.organization_id = old.organization_id
-        AND m.sequence = old.sequence
-)
-BEGIN
-    SELECT raise(ABORT, 'usage events are never deleted');
-END;
-
-CREATE TRIGGER recent_usage_events_refuse_update BEFORE UPDATE ON recent_usage_events
-BEGIN
-    SELECT raise(ABORT, 'usage events are never changed');
-END;
 
 CREATE INDEX replays_by_age ON replays (created_at);
 
 CREATE INDEX teamspaces_by_age ON teamspaces (organization_id, created_at, teamspace_id);
 
-CREATE VIEW usage_events AS
-SELECT event_id, organization_id, sequence, dimensions, overdraw FROM merged_usage_events
-UNION ALL
-SELECT r.event_id, r.organization_id, r.sequence, r.dimensions, r.overdraw
-FROM recent_usage_events AS r
-WHERE NOT EXISTS (
-    SELECT 1 FROM merged_usage_events AS m
-    WHERE m.event_id = r.event_id AND m.organization_id = r.organization_id
-);
-
-CREATE TRIGGER usage_events_refuse_delete INSTEAD OF DELETE ON usage_events
+CREATE TRIGGER usage_events_refuse_delete BEFORE DELETE ON usage_events
 BEGIN
     SELECT raise(ABORT, 'usage events are never deleted');
 END;
 
-CREATE TRIGGER usage_events_refuse_update INSTEAD OF UPDATE ON usage_events
+CREATE TRIGGER usage_events_refuse_update BEFORE UPDATE ON usage_events
 BEGIN
     SELECT raise(ABORT, 'usage events are never changed');
 END;
