@@ -11,7 +11,6 @@ import asyncio
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +69,12 @@ class World:
     def abandoned(self, *units: Unit) -> None:
         self.runner.run(self._batch(*units, gives_up=True))
 
+    def wait_for_the_disk(self) -> None:
+        """Holds up the loop until the lane's worker has nothing to do."""
+        ended = threading.Event()
+        self.store._commits.put(ended.set)
+        assert ended.wait(PATIENCE)
+
     def left_alone(self, turns: int, *units: Unit) -> None:
         """A batch whose caller goes away after some turns of the loop."""
 
@@ -80,9 +85,7 @@ class World:
             task.cancel()
             await asyncio.wait([task])
             # The commit that nobody waits for ends, and the loop has not heard of it.
-            job = self.store._lane._job
-            if job is not None:
-                wait([job])
+            self.wait_for_the_disk()
             self.compare()
 
         self.runner.run(scenario())
@@ -295,9 +298,7 @@ def test_what_is_read_while_a_commit_is_under_way_is_not_remembered(world: World
         batch.cancel()
         await asyncio.wait([batch])
         may_sync.set()
-        job = world.store._lane._job
-        assert job is not None
-        wait([job])
+        world.wait_for_the_disk()
         assert world.store.reader.balance("org_a") == world.beside("org_a") != before
 
     world.disk.before = wait_to_sync

@@ -6,6 +6,7 @@ that is not used up guards nothing.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -106,6 +107,21 @@ async def test_a_repeated_post(w: World) -> None:
     assert connection.heard().answers.count(b" 201 Created\r\n") == 1
     print(dict(calls))
     assert_within(calls["http"] + calls["limits"], POST_CALLS)
+
+
+@in_world
+async def test_hot_requests_leave_the_garbage_collector_nothing_to_find(w: World) -> None:
+    """A full collection holds the loop, and is not worth a thing where nothing is in a cycle."""
+    key, connection = await key_field(w), connect(w)
+    await connection.say(get(key), post(key, 1))
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(2, 22):
+            await connection.say(get(key), post(key, number), post(key, number))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("calls", [0, GET_CALLS - UNUSED - 1, GET_CALLS + 1])

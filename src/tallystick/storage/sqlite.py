@@ -27,6 +27,7 @@ from tallystick.storage.sqlite_errors import translating
 from tallystick.storage.sqlite_lane import SqliteLane
 from tallystick.storage.sqlite_log import LogMover
 from tallystick.storage.sqlite_reader import SqliteReader
+from tallystick.storage.worker import Worker
 
 if TYPE_CHECKING:
     import os
@@ -96,20 +97,18 @@ class SqliteStore:
     ) -> None:
         self._database = database
         self._file = database.path.stat()
-        self._workers = [
-            ThreadPoolExecutor(1, thread_name_prefix=f"tallystick-{what}")
-            for what in ("commit", "read")
-        ]
+        self._commits = Worker("tallystick-commit")
+        self._reads = ThreadPoolExecutor(1, thread_name_prefix="tallystick-read")
         balances = Balances() if owned else None
         self._lane = SqliteLane(
             database.writer,
-            self._workers[0],
+            self._commits,
             clock,
             busy_timeout_ms,
             balances,
             LogMover(database.writer),
         )
-        self._reader = SqliteReader(database.reader, self._workers[1], balances)
+        self._reader = SqliteReader(database.reader, self._reads, balances)
         self.reader: Reader = self._reader
         self._discard: Callable[[], object] | None = None
 
@@ -179,8 +178,8 @@ class SqliteStore:
         with ExitStack() as letting_go:
             if self._discard is not None:
                 letting_go.callback(self._discard)
-            for worker in self._workers:
-                letting_go.callback(worker.shutdown)
+            letting_go.callback(self._commits.close)
+            letting_go.callback(self._reads.shutdown)
             try:
                 with translating():
                     await self._reader.close()

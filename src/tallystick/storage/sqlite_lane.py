@@ -18,7 +18,6 @@ with the batch and come back when its COMMIT has returned; balances (`balances`)
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,12 +31,12 @@ from tallystick.storage.sqlite_write import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future, ThreadPoolExecutor
 
     from tallystick.ledger.ports import Changes, Wanted
     from tallystick.storage.balances import Balances
     from tallystick.storage.sqlite_accounts import Loaded
     from tallystick.storage.sqlite_log import LogMover
+    from tallystick.storage.worker import Worker
 
 
 class SqliteLane:
@@ -46,7 +45,7 @@ class SqliteLane:
     def __init__(
         self,
         connect: Callable[[], apsw.Connection],
-        worker: ThreadPoolExecutor,
+        worker: Worker,
         clock: Callable[[], int],
         busy_timeout_ms: int,
         balances: Balances | None,
@@ -59,7 +58,7 @@ class SqliteLane:
         self._connection: apsw.Connection | None = None
         self._log = log
         self._connection = self._open()
-        self._job: Future[None] | None = None
+        self._may_have_job = False
         self._balances = balances
         self._accounts = AccountCache()
         self._data_version: object = None
@@ -102,9 +101,10 @@ class SqliteLane:
         self._accounts.take_back(changes, self._snapshot)
 
     async def abandon(self) -> None:
-        if self._job is not None:
-            await _ended(self._job)
-            self._job = None
+        if self._may_have_job:
+            # Jobs end in their order, and this one does nothing.
+            await self._worker.run(_nothing)
+            self._may_have_job = False
             self._forget_under_way()
         self._roll_back()
 
@@ -169,9 +169,9 @@ class SqliteLane:
             raise translate_commit(error) from error
 
     async def _in_worker(self, job: Callable[[], None]) -> None:
-        self._job = self._worker.submit(job)
-        await asyncio.shield(asyncio.wrap_future(self._job))
-        self._job = None
+        self._may_have_job = True
+        await self._worker.run(job)
+        self._may_have_job = False
 
     def _roll_back(self) -> None:
         """Leaves no transaction open; a connection that cannot even do that is given up."""
@@ -188,8 +188,4 @@ class SqliteLane:
             connection.close(force=True)
 
 
-async def _ended(job: Future[None]) -> None:
-    """Waits for a job whose outcome concerns nobody any more."""
-    future = asyncio.wrap_future(job)
-    await asyncio.wait([future])
-    future.exception()
+def _nothing() -> None: ...
