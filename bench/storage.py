@@ -25,7 +25,7 @@ import gc
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -259,7 +259,9 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=_PROJECT / "var")
     options = parser.parse_args()
     options.scratch.mkdir(parents=True, exist_ok=True)
-    chosen = (case for case in CASES if options.only in str(case))
+    chosen = [case for case in CASES if options.only in str(case)]
+    if options.entries is not None:
+        chosen = list(dict.fromkeys(replace(case, entries=options.entries) for case in chosen))
     for case in chosen:
         events = min(options.events, 2000) if case.events == 1 else options.events
         found = measure_case(

@@ -58,6 +58,27 @@ def test_what_arrives_during_a_flight_shares_the_next_one() -> None:
     asyncio.run(scenario())
 
 
+def test_who_asks_again_when_answered_shares_the_flight_that_follows() -> None:
+    """As clients do: what they send next is read in the turn after their answer."""
+
+    async def scenario() -> None:
+        airline = Airline()
+        airline.may_land.clear()
+        coalescer = Coalescer(airline.fly)
+        again: list[asyncio.Future[int]] = []
+        loop = asyncio.get_running_loop()
+        first = coalescer.submit(1)
+        first.add_done_callback(lambda _: loop.call_soon(lambda: again.append(coalescer.submit(3))))
+        await asyncio.sleep(0)
+        waiting = coalescer.submit(2)
+        airline.may_land.set()
+        assert await waiting == -2
+        assert [await each for each in again] == [-3]
+        assert airline.flights == [[1], [2, 3]]
+
+    asyncio.run(scenario())
+
+
 def test_a_flight_is_no_heavier_than_allowed_unless_one_item_is() -> None:
     async def scenario() -> None:
         airline = Airline()

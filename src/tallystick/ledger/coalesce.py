@@ -3,7 +3,9 @@
 Theory of operation. Items wait in a queue. While nothing is under way, the first item starts a
 flight at the end of the present turn of the event loop, so whatever else arrives in that turn
 shares it. While one is under way, items gather; when it lands, the next takes all of them, up to a
-weight. Nobody waits for a timer: alone, an item pays one round trip; in a crowd, the crowd does.
+weight, after one turn more: clients who have just been answered ask again at once, and would
+otherwise travel in two groups by turns, in twice as many flights. Nobody waits for a timer: alone,
+an item pays one round trip; in a crowd, the crowd does.
 
 A flight that fails as a whole is flown again one item at a time, so that one bad item harms nobody
 else, unless its error says that trying again is pointless (`is_final`). Items keep their order.
@@ -78,12 +80,16 @@ class Coalescer(Generic[Item, Result]):
             # The landing runs in a callback of the same turn: let it come first.
             await asyncio.sleep(0)
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start(self, loop: asyncio.AbstractEventLoop, *, follows: bool = False) -> None:
         batch: list[Boarding[Item, Result]] = []
-        self._flight = loop.create_task(self._take_off(batch))
+        self._flight = loop.create_task(self._take_off(batch, follows=follows))
         self._flight.add_done_callback(lambda flight: self._land(flight, batch))
 
-    async def _take_off(self, batch: list[Boarding[Item, Result]]) -> Sequence[Result]:
+    async def _take_off(
+        self, batch: list[Boarding[Item, Result]], *, follows: bool
+    ) -> Sequence[Result]:
+        if follows:
+            await asyncio.sleep(0)
         self._board(batch)
         return await self._fly([item for item, _, _ in batch])
 
@@ -117,7 +123,7 @@ class Coalescer(Generic[Item, Result]):
             for _, future, _ in batch:
                 _fail(future, error)
         if self._alone or self._waiting:
-            self._start(flight.get_loop())
+            self._start(flight.get_loop(), follows=True)
 
 
 def _fail(future: asyncio.Future[Result], error: BaseException) -> None:

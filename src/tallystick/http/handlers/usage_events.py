@@ -124,7 +124,10 @@ def read_event(line: bytes) -> UsageEvent:
 
 
 def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    value = decode_event(decoder, body)
+    try:
+        value = decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        value = decode_event(decoder, body)  # raises, and says what is wrong
     kept = _encode(value)
     # Where nothing is escaped, nothing has to be when it is encoded, and every quote is structural.
     if b"\\" in body:
