@@ -42,20 +42,25 @@ def write(connection: apsw.Connection, changes: Changes, loaded: Mapping[str, Lo
         _write_accounts(connection, run, changes.accounts, loaded)
     if changes.grants:
         _write_grants(connection, run, changes.grants, loaded)
-    if changes.entries:
-        run("add_entry", map(rows.sealed_row, changes.entries))
-    if changes.usage:
-        run("add_usage_event", changes.usage)
+    _write_entries(run, changes)
     if changes.periods:
         run("put_period", map(rows.period_row, changes.periods))
     if changes.rollups:
         run("add_to_rollup", [(*key, *added) for key, added in changes.rollups.items()])
         used = changes.period_usage.items()
         run("add_to_period_usage", [(*key, *added) for key, added in used])
-    if changes.milestones:
-        run("add_milestone", [rows.milestone_row(*one) for one in changes.milestones])
     if changes.holds or changes.budgets:
         _write_promises(connection, run, changes, loaded)
+
+
+def _write_entries(run: Run, changes: Changes) -> None:
+    """The ledger's lines, and what stands beside some of them."""
+    if changes.entries:
+        run("add_entry", map(rows.sealed_row, changes.entries))
+    if changes.usage:
+        run("add_usage_event", changes.usage)
+    if changes.milestones:
+        run("add_milestone", [rows.milestone_row(*one) for one in changes.milestones])
 
 
 def _write_accounts(
