@@ -296,8 +296,7 @@ class ExpressProtocol(Protocol):
             if isinstance(answer, Answer):
                 self._write(exchange, answer)
             elif isinstance(answer, Pending):
-                landed = partial(self._land, exchange, answer.render)
-                answer.future.add_done_callback(landed)
+                answer.future.add_done_callback(partial(self._land, exchange, answer.render))
             else:
                 self._follow(exchange, answer.__await__())
 
