@@ -57,6 +57,7 @@ class Work:
     _opened: set[str] = field(default_factory=set)
     _drafts: dict[str, list[Entry]] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
+    _budgets: set[tuple[str, str]] = field(default_factory=set)
 
     def account(self, organization_id: str) -> Account | None:
         """The account, brought to the batch's present; None where there is no such organization."""
@@ -107,7 +108,7 @@ class Work:
 
     def note_budget(self, account: Account, subject_id: str) -> None:
         """Marks a budget that was set or removed."""
-        self.changes.budgets[account.organization_id, subject_id] = account.budgets.get(subject_id)
+        self._budgets.add((account.organization_id, subject_id))
 
     def spent_by(self, account: Account, subject_id: str) -> int:
         """The net usage of a teamspace or key in the present period, this batch's included."""
@@ -153,6 +154,9 @@ class Work:
             self.changes.entries.extend(sealed)
             self._collect(account, drafts)
             self._written.add(organization_id)
+        for name in self._budgets:
+            # Looked up only now: a unit that was undone leaves another account behind.
+            self.changes.budgets[name] = self.snapshot.accounts[name[0]].budgets.get(name[1])
         self.changes.accounts.extend(self.snapshot.accounts[name] for name in self._written)
         return self.changes
 
