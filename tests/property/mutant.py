@@ -45,13 +45,13 @@ class Walk(Protocol):
 
 
 @contextmanager
-def walks_with(mutation: Mutation | None) -> Iterator[Walk]:
-    """The walks, over a core that was imported afresh with the mutation in it."""
+def walks_with(mutation: Mutation | None, walks: str = "tests.property.walk") -> Iterator[Walk]:
+    """The walks of a module, over a core that was imported afresh with the mutation in it."""
     finders = [] if mutation is None else [_Finder(mutation.name, mutation.source())]
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_afresh(name)}
     sys.meta_path[:0] = finders
     try:
-        walk: Walk = importlib.import_module("tests.property.walk").walk
+        walk: Walk = importlib.import_module(walks).walk
         yield walk
     finally:
         del sys.meta_path[: len(finders)]

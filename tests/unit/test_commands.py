@@ -61,6 +61,13 @@ def test_other_content_has_another_digest(changed: dict[str, Any]) -> None:
     assert usage_content(**(SAID | changed)) != usage_content(**SAID)
 
 
+def test_a_quantity_is_not_the_same_as_so_many_credits() -> None:
+    rated = usage_content(**(SAID | {"quantity": SAID["credits_used"]}))
+    assert rated != usage_content(**SAID)
+    # Prices change, the event does not.
+    assert rated == usage_content(**(SAID | {"quantity": SAID["credits_used"], "credits_used": 7}))
+
+
 def test_texts_cannot_move_from_one_place_to_the_next() -> None:
     one = usage_content(**(SAID | {"teamspace_id": "ts", "meter": "1m"}))
     other = usage_content(**(SAID | {"teamspace_id": "ts1", "meter": "m"}))

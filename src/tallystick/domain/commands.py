@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tallystick.domain.entries import canonical_json
 from tallystick.domain.errors import Refusal
 from tallystick.domain.grants import DEFAULT_PRIORITY, GrantKind
+from tallystick.domain.prices import NO_PRICES, PriceBook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +42,8 @@ class AccountStatus(enum.StrEnum):
 class BookUsage(NamedTuple):
     """Usage that happened (`overdraw`) or is asked for (otherwise: covered in full, or refused).
 
-    `content` comes from `usage_content` over the same fields.
+    It says how many credits or, with a meter, a `quantity` (billionths of a unit) that `decide`
+    rates; `credits` are 0 until then. `content` comes from `usage_content` over the same fields.
     """
 
     event_id: str
@@ -53,6 +55,7 @@ class BookUsage(NamedTuple):
     teamspace_id: str
     api_key_id: str | None
     content: bytes
+    quantity: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,7 +280,7 @@ Outcome = Booked | Held | Captured | Reversed | BudgetSet | Issued | Voided | Ch
 
 
 class Earlier(NamedTuple):
-    """What the ledger knows of the ids that a command names."""
+    """What the ledger knows of what a command names."""
 
     entry: Entry | None = None
     """The usage entry with the command's event id, or the first one with its reference."""
@@ -289,6 +292,8 @@ class Earlier(NamedTuple):
     """What has been reversed of the usage event, in order."""
     drawn_from: Mapping[str, Grant] = MappingProxyType({})
     """The grants that the usage event drew from, by id."""
+    prices: PriceBook = NO_PRICES
+    """The prices of the meter whose quantity is to be rated."""
 
 
 NOTHING_EARLIER: Final = Earlier()
@@ -302,13 +307,22 @@ def usage_content(
     dimensions: Mapping[str, str] | None,
     overdraw: bool,
     teamspace_id: str,
+    quantity: int | None = None,
 ) -> bytes:
     """The digest by which a repeated event is told from a changed one (rule 8).
 
-    Defaults count as named; no timestamp differs from any timestamp.
+    Defaults count as named; no timestamp differs from any timestamp. Where a `quantity` was sent it
+    stands in place of the credits, so a new price makes no other event of it.
     """
     moment = -1 if occurred_at is None else occurred_at
     said = b"%d|%d|%d|%b" % (credits_used, moment, overdraw, _two_parts(teamspace_id, meter))
+    if quantity is not None:
+        said = b"quantity|%d|%d|%d|%b" % (
+            quantity,
+            moment,
+            overdraw,
+            _two_parts(teamspace_id, meter),
+        )
     if dimensions:
         said += b"".join(_part(name) + _part(dimensions[name]) for name in sorted(dimensions))
     return hashlib.sha256(said).digest()

@@ -5,14 +5,13 @@ What is judged is the value and not the spelling: `1e-06` and `1.2500000` have a
 and are accepted, however they are written.
 
 Spellings come from strangers, so no work here grows with the number that is spelled, only with the
-length of the text. A spelling is reduced to its significant digits and a power of ten, both are
-compared with what an amount may be, and only what passed (at most 16 digits) is made an integer:
-`1e999999999` costs as little as `1`.
+length of the text (see `decimals`): only what may be an amount (at most 16 digits) is made an
+integer.
 """
 
 from __future__ import annotations
 
-import re
+from tallystick.domain.decimals import InvalidNumber, split_number
 
 MICRO = 1_000_000
 """Micro-credits in one credit."""
@@ -27,11 +26,8 @@ _DECIMALS = 6
 _MAX_WHOLE_DIGITS = 10
 _ZERO = ord("0")
 
-# RFC 8259's number. No two of its parts can begin alike, so matching never backtracks.
-_NUMBER = re.compile(rb"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?)([0-9]+))?")
 
-
-class InvalidCredits(ValueError):
+class InvalidCredits(InvalidNumber):
     """The spelling is no acceptable amount; the message says what to do about it."""
 
 
@@ -70,23 +66,11 @@ def _ascii(text: str) -> bytes:
 
 
 def _parse_any(spelling: bytes) -> int:
-    match = _NUMBER.fullmatch(spelling)
-    if match is None:
-        raise InvalidCredits("must be a number")
-    sign, whole, fraction, exponent_sign, exponent = match.groups(b"")
-    digits = (whole + fraction).lstrip(b"0")
-    if sign:
-        raise InvalidCredits("must be at least 0" if digits else "must not be -0")
-    significant = digits.rstrip(b"0")
-    trailing = len(digits) - len(significant)
-    power = _signed(exponent_sign, exponent) - len(fraction) + trailing
+    try:
+        significant, power = split_number(spelling)
+    except InvalidNumber as error:
+        raise InvalidCredits(str(error)) from None
     return _amount(significant, power) if significant else 0
-
-
-def _signed(sign: bytes, exponent: bytes) -> int:
-    # Nineteen digits count further than any text is long; what is cut off changes no verdict.
-    magnitude = int(exponent.lstrip(b"0")[:19] or b"0")
-    return -magnitude if sign == b"-" else magnitude
 
 
 def _amount(significant: bytes, power: int) -> int:

@@ -5,7 +5,7 @@ the core mean a bug or a broken database:
 
     DomainError
     ├── CorruptLedger      stored rows contradict the rules
-    └── (InvalidCredits, InvalidSchedule and InvalidPlan are ValueErrors of their own modules:
+    └── (InvalidNumber, InvalidSchedule and InvalidPlan are ValueErrors of their own modules:
          they concern input that has not become a command yet)
 """
 
@@ -38,29 +38,35 @@ class Reason(enum.IntEnum):
     """No hold of the organization has this id."""
     NO_SUCH_EVENT = 4
     """No usage event with this id was booked in the organization."""
-    CLOSED = 5
+    NO_SUCH_METER = 5
+    """The price book has no price of this meter."""
+    NO_PRICE = 6
+    """The meter has prices, but none for these dimensions at that time."""
+    CHARGE_LIMIT = 7
+    """The quantity comes to more than one amount can be."""
+    CLOSED = 8
     """The organization is closed for good."""
-    SUSPENDED = 6
+    SUSPENDED = 9
     """The organization may read, but spend nothing."""
-    OTHER_TEAMSPACE = 7
+    OTHER_TEAMSPACE = 10
     """The hold or the event belongs to a teamspace for which the key may not act."""
-    GRANT_ENDED = 8
+    GRANT_ENDED = 11
     """The new grant would have expired before it was issued."""
-    HOLD_ENDED = 9
+    HOLD_ENDED = 12
     """The hold was captured, released or has expired."""
-    HOLD_TOO_LONG = 10
+    HOLD_TOO_LONG = 13
     """The hold would live longer than a hold may."""
-    SUM_LIMIT = 11
+    SUM_LIMIT = 14
     """The organization's sums would leave the range that clients read exactly."""
-    TAKES_TOO_MUCH = 12
+    TAKES_TOO_MUCH = 15
     """More was to be taken back from a grant than is neither spent nor held."""
-    MORE_THAN_HELD = 13
+    MORE_THAN_HELD = 16
     """More was to be captured than is held, without leave to."""
-    MORE_THAN_BOOKED = 14
+    MORE_THAN_BOOKED = 17
     """More was to be reversed than is left of the usage event."""
-    NOT_COVERED = 15
+    NOT_COVERED = 18
     """Grants and overage policy do not cover the usage, or grants the hold."""
-    OVER_BUDGET = 16
+    OVER_BUDGET = 19
     """A budget does not cover the usage or the hold."""
 
 
@@ -68,9 +74,11 @@ class Reason(enum.IntEnum):
 class Refusal:
     """A command that changed nothing, and what decided it.
 
-    `figures` are micro-credits and instants, `facts` ids and states.
+    `figures` are micro-credits and instants, `facts` ids and states. `names` are some of those that
+    would have been known, where an unknown one decided it.
     """
 
     reason: Reason
     figures: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()

@@ -17,17 +17,20 @@ from tallystick.domain.commands import (
     capture_content,
     usage_content,
 )
-from tallystick.domain.entries import Entry, EntryKind
+from tallystick.domain.entries import Entry, EntryKind, canonical_json
 from tallystick.domain.errors import Reason, Refusal
 from tallystick.domain.grants import Drawn, draw
 from tallystick.domain.holding import find_hold, refuse_hold
 from tallystick.domain.holds import HoldStatus, close_hold, end_hold, take_held
+from tallystick.domain.prices import rate
+from tallystick.domain.quantities import format_quantity
 from tallystick.domain.refusals import beyond_sums, not_active, unauthorized
 
 if TYPE_CHECKING:
     from tallystick.domain.account import Account
     from tallystick.domain.commands import BookUsage, CaptureHold, Earlier, Outcome
     from tallystick.domain.holds import Hold
+    from tallystick.domain.prices import PriceBook, Rated
 
 # A NamedTuple's own constructor costs twice as much, and every event comes through here.
 _new = tuple.__new__
@@ -40,6 +43,14 @@ def book_usage(
         if earlier.entry.content != command.content:
             return Refusal(reason=Reason.ID_REUSED), []
         return Booked(earlier.entry, duplicate=True), []
+    detail, quantity = None, command.quantity
+    if quantity is not None:
+        rated = rate_usage(command, now, earlier.prices)
+        if isinstance(rated, Refusal):
+            return rated, []
+        command = command._replace(credits=rated.credits)
+        facts = {"price_id": rated.price.id, "quantity": format_quantity(quantity)}
+        detail = canonical_json(facts)
     if refusal := _usage_refusal(account, command):
         return refusal, []
 
@@ -71,11 +82,20 @@ def book_usage(
             account.consumed,
             account.overage,
             account.held,
-            None,
+            detail,
             command.content,
         ),
     )
     return _new(Booked, (entry, False)), [entry]
+
+
+def rate_usage(command: BookUsage, now: int, prices: PriceBook) -> Rated | Refusal:
+    """What usage with a quantity costs, by the price of its own time."""
+    at = now if command.occurred_at is None else command.occurred_at
+    meter, quantity = command.meter, command.quantity
+    if meter is None or quantity is None:
+        raise ValueError("only a quantity of a meter can be rated")
+    return rate(prices, meter, command.dimensions, quantity, at)
 
 
 def _usage_refusal(account: Account, command: BookUsage) -> Refusal | None:
