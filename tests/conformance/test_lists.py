@@ -20,6 +20,7 @@ from tests.conformance.samples import (
     teamspace,
     top_up,
 )
+from tests.pricing import price
 
 Fetch = Callable[[Reader, Page], Coroutine[Any, Any, Sequence[Any]]]
 COUNT = 7
@@ -73,12 +74,22 @@ def fill_grants(backend: Backend) -> list[str]:
     return [account.allowance_grant_id or "", *(outcome.grant.id for outcome in outcomes)]
 
 
+def fill_prices(backend: Backend) -> list[str]:
+    made = [
+        replace(price(f"price_{number}", since=number), created_at=START + number // 2)
+        for number in range(COUNT)
+    ]
+    backend.write(Changes(prices=made))
+    return [one.id for one in made]
+
+
 LISTS = {
     "organizations": Listed(fill_organizations, lambda r, page: r.organizations(page), "org_?"),
     "teamspaces": Listed(fill_teamspaces, lambda r, page: r.teamspaces(ACME, page), "ts_099"),
     "keys": Listed(fill_keys(ACME), lambda r, page: r.keys(ACME, page), "key_099"),
     "operator keys": Listed(fill_keys(None), lambda r, page: r.keys(None, page), "key_099"),
     "grants": Listed(fill_grants, lambda r, page: r.grants(ACME, page), "grant_?"),
+    "prices": Listed(fill_prices, lambda r, page: r.prices(page), "price_?"),
 }
 
 

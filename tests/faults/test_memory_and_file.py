@@ -2,7 +2,7 @@
 
 Balances may be served from memory where the process owns the file. After every step of a random
 life (batches that succeed, fail, break off, are abandoned or lose their caller) memory and file are
-compared, and the accounts that the lane keeps with those that it would load.
+compared, and the accounts and prices that the lane keeps with those that it would load.
 """
 
 from __future__ import annotations
@@ -25,17 +25,21 @@ from tallystick.domain.commands import AccountStatus, ChangePlan, Command, SetSt
 from tallystick.domain.grants import burn_key
 from tallystick.ledger.directory import UpdateOrganization
 from tallystick.ledger.ports import BalanceRow, OutcomeUnknown, StoreError, Wanted
+from tallystick.ledger.prices import AddPrices, EndPrice
 from tallystick.ledger.units import AccountUnit
 from tallystick.ledger.work import Unit, Work
 from tallystick.storage.balances import Balances
 from tallystick.storage.sqlite import SqliteStore
 from tallystick.storage.sqlite_accounts import AccountCache
 from tallystick.storage.sqlite_load import load_accounts
+from tallystick.storage.sqlite_prices import load_prices
 from tests.conformance.backend import Clock
 from tests.conformance.samples import ACME, CREDIT, PLAN, new_organization, top_up, usage
 from tests.faults.power_loss import ForgetfulDisk
+from tests.pricing import price
 
 NAMES = ("org_a", "org_b", "org_c")
+METERS = ("calls", "tokens")
 DAY = 86_400_000_000
 PATIENCE = 20.0
 
@@ -120,17 +124,23 @@ class World:
         for name in (*NAMES, "org_?"):
             assert self.store.reader.balance(name) == self.beside(name)
 
-    def compare_accounts(self) -> None:
+    def compare_lane(self) -> None:
         """What the lane hands out is what it would load."""
 
         async def look() -> dict[str, Account]:
-            snapshot = await self.store.lanes[0].load(Wanted(organizations=set(NAMES)))
+            wanted = Wanted(organizations=set(NAMES), prices=set(METERS))
+            snapshot = await self.store.lanes[0].load(wanted)
             connection = self.store._lane._connection
             assert connection is not None
             loaded = load_accounts(connection, NAMES)
+            prices = load_prices(connection, METERS).meters
             await self.store.lanes[0].abandon()
             assert {n: orderly(one) for n, one in snapshot.accounts.items()} == {
                 n: orderly(one) for n, one in loaded.items()
+            }
+            kept = snapshot.prices.meters
+            assert {name: one.prices for name, one in kept.items()} == {
+                name: one.prices for name, one in prices.items()
             }
             return loaded
 
@@ -176,12 +186,24 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(SetStatus, status=st.sampled_from([AccountStatus.ACTIVE, AccountStatus.SUSPENDED])),
     st.just(VoidGrant(grant_id="grant_?")),
 )
+# The same id always means the same terms, so adding it again changes nothing.
+PRICES = st.builds(
+    lambda meter, since: price(f"price_{meter}_{since}", meter=meter, since=since),
+    st.sampled_from(METERS),
+    st.integers(1, 3),
+)
 UNITS = st.lists(
     st.builds(
         AccountUnit,
         st.sampled_from(NAMES),
         st.lists(COMMANDS, min_size=1, max_size=3),
         st.booleans(),
+    )
+    | st.builds(AddPrices, prices=st.lists(PRICES, min_size=1, max_size=2))
+    | st.builds(
+        lambda one, ends_at: EndPrice(meter=one.meter, price_id=one.id, ends_at=ends_at),
+        PRICES,
+        st.integers(0, 9),
     ),
     min_size=1,
     max_size=3,
@@ -228,7 +250,7 @@ def test_memory_and_file_agree_whatever_becomes_of_commits(steps: list[tuple[Any
                 take(world, step)
                 world.compare()
                 world.compare()  # what the first comparison read is remembered now
-                world.compare_accounts()
+                world.compare_lane()
 
 
 def test_a_balance_is_read_once_and_then_remembered(world: World) -> None:

@@ -11,12 +11,21 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tallystick.ledger.ports import BalanceRow, EntryFilter, Page, StoreUnavailable, Wanted
+from tallystick.ledger.ports import (
+    BalanceRow,
+    Changes,
+    EntryFilter,
+    Page,
+    PriceEnd,
+    StoreUnavailable,
+    Wanted,
+)
 from tallystick.storage import sqlite_entries
 from tallystick.storage.errors import StoreNotUsable
 from tallystick.storage.sqlite import SqliteStore
 from tests.conformance.samples import ACME, PLAN, new_organization
 from tests.faults.power_loss import ForgetfulDisk
+from tests.pricing import price
 
 NOW = 1_800_000_000_000_000
 PATIENCE = 20.0
@@ -118,6 +127,25 @@ def test_an_entry_is_not_replaced_either(tmp_path: Path) -> None:
         assert connection is not None
         with pytest.raises(apsw.ConstraintError, match="never deleted"):
             connection.execute("INSERT OR REPLACE INTO entries SELECT * FROM entries")
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("table", ["prices", "price_ends"])
+def test_what_a_price_was_cannot_be_changed(tmp_path: Path, table: str) -> None:
+    async def scenario() -> None:
+        store = open_store(tmp_path / "ledger.db")
+        (lane,) = store.lanes
+        await lane.load(Wanted())
+        ends = [PriceEnd("price_1", NOW, NOW)]
+        await lane.append(Changes(prices=[price("price_1")], price_ends=ends))
+        connection = lane._connection
+        assert connection is not None
+        with pytest.raises(apsw.ConstraintError, match="never deleted"):
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand above
+        with pytest.raises(apsw.ConstraintError, match="never changed"):
+            connection.execute(f"UPDATE {table} SET created_at = 0")  # noqa: S608 - see above
         await store.close()
 
     asyncio.run(scenario())

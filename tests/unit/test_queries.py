@@ -13,13 +13,14 @@ from tallystick.storage import queries
 from tallystick.storage.migrate import migrate
 from tallystick.storage.queries import load_statements, parse, sql_folder
 
-FILES = ("connection", "lane", "migrate", "reader")
+FILES = ("connection", "lane", "migrate", "prices", "reader")
 NO_PLAN = re.compile(r"(?:BEGIN|COMMIT|ROLLBACK|PRAGMA|CREATE)\b")
 STATEMENTS = load_statements("sqlite", *FILES)
 PLANNED = sorted(name for name, text in STATEMENTS.items() if not NO_PLAN.match(text))
 
-# Tables of a few rows.
-MAY_SCAN = {"ping", "history", "count_tables", "dump_schema"}
+# Tables of a few rows, the names that `known_meters` has found so far, and no table at all, which
+# SQLite calls a scan of a constant row.
+MAY_SCAN = {"ping", "history", "count_tables", "dump_schema", "known_meters", "book_state"}
 
 
 def plan_of(name: str) -> list[str]:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from tallystick.domain.prices import NO_PRICES
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Mapping, Sequence
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from tallystick.domain.entries import Entry, EntryKind, Sealed
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold, HoldStatus
+    from tallystick.domain.prices import Price, PriceBook
     from tallystick.domain.replay import Standing
     from tallystick.domain.usage import PeriodUsageKey, RollupKey
 
@@ -98,6 +101,14 @@ class PeriodUsage(NamedTuple):
     credits: int
 
 
+class PriceEnd(NamedTuple):
+    """When a price is to end: of several ends of one price, the earliest counts."""
+
+    price_id: str
+    ends_at: int
+    created_at: int
+
+
 @dataclass(slots=True)
 class Wanted:
     """What the commands of a batch name: accounts to lock, rows to read."""
@@ -120,6 +131,8 @@ class Wanted:
     secrets: set[bytes] = field(default_factory=set)
     """Digests that must not be in use yet."""
     replays: set[ReplayKey] = field(default_factory=set)
+    prices: set[str] = field(default_factory=set)
+    """Meters whose prices are wanted."""
 
 
 @dataclass(slots=True)
@@ -147,6 +160,7 @@ class Snapshot:
     secrets_of: dict[tuple[str | None, str], tuple[Secret, ...]] = field(default_factory=dict)
     secrets: dict[bytes, Secret] = field(default_factory=dict)
     replays: dict[ReplayKey, Replay] = field(default_factory=dict)
+    prices: PriceBook = NO_PRICES
 
 
 @dataclass(slots=True)
@@ -175,6 +189,9 @@ class Changes:
     keys_used: dict[tuple[str | None, str], int] = field(default_factory=dict)
     """When keys were last used."""
     forget_replays_before: int | None = None
+    prices: list[Price] = field(default_factory=list)
+    """New ones, without their ends."""
+    price_ends: list[PriceEnd] = field(default_factory=list)
 
     def concern_keys(self) -> bool:
         """Whether what a key stands for, or may do, can be another than before."""
@@ -322,6 +339,14 @@ class Reader(Protocol):
     async def first_usage(self, organization_id: str, start: int) -> int | None:
         """When the first roll-up bucket at or after `start` starts; None where there is none."""
         ...
+
+    async def price_book(self, meters: Collection[str]) -> PriceBook:
+        """The prices of these meters."""
+        ...
+
+    async def price(self, price_id: str) -> Price | None: ...
+
+    async def prices(self, page: Page) -> Sequence[Price]: ...
 
     async def due(self, now: int, limit: int) -> Collection[str]:
         """Organizations whose account has something due, longest due first."""

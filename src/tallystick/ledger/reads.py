@@ -132,6 +132,10 @@ class Reads:
             return None
         return await self._balance(organization_id, Standing.of(advanced.account), advanced.now)
 
+    async def present(self, organization_id: str) -> Advanced | None:
+        """The account as the next command will find it, for whoever looks and writes nothing."""
+        return await self._advanced(organization_id)
+
     async def balance_at(self, organization_id: str, instant: int) -> Balance | NotYet | None:
         """The balance as a read at `instant` would have said it; entries of exactly that
         microsecond count."""

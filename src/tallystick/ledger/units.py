@@ -56,6 +56,8 @@ class AccountUnit(NamedTuple):
         for command in self.commands:
             if isinstance(command, BookUsage):
                 wanted.events.add((self.organization_id, command.event_id))
+                if command.quantity is not None and command.meter is not None:
+                    wanted.prices.add(command.meter)
             else:
                 want(wanted, self.organization_id, command)
 
@@ -95,7 +97,11 @@ def decide_one(work: Work, account: Account, command: Command) -> Outcome:
 def _earlier(work: Work, organization_id: str, command: Command) -> Earlier:
     if isinstance(command, BookUsage):
         entry = work.snapshot.events.get((organization_id, command.event_id))
-        return NOTHING_EARLIER if entry is None else Earlier(entry)
+        if entry is not None:
+            return Earlier(entry)
+        if command.quantity is not None:
+            return Earlier(prices=work.snapshot.prices)
+        return NOTHING_EARLIER
     return earlier(work.snapshot, organization_id, command)
 
 

@@ -13,7 +13,8 @@ So the lane is either idle or in one transaction of its present user, whatever b
 The job itself puts things right when COMMIT fails, for the same reason: nobody may be waiting.
 
 What is remembered from one batch to the next is settled here: accounts (`sqlite_accounts`) leave
-with the batch and come back when its COMMIT has returned; balances (`balances`) likewise.
+with the batch and come back when its COMMIT has returned; balances (`balances`) likewise. Prices
+(`sqlite_prices`) stay until the book has changed.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ from typing import TYPE_CHECKING
 
 import apsw
 
+from tallystick.domain.prices import NO_PRICES
 from tallystick.ledger.ports import Snapshot, StoreError, StoreUnavailable
 from tallystick.storage.sqlite_accounts import AccountCache, note_loaded
 from tallystick.storage.sqlite_errors import translate_commit, translating
 from tallystick.storage.sqlite_load import SQL, load
+from tallystick.storage.sqlite_prices import PriceCache
 from tallystick.storage.sqlite_write import write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
+    from tallystick.domain.prices import PriceBook
     from tallystick.ledger.ports import Changes, Wanted
     from tallystick.storage.balances import Balances
     from tallystick.storage.sqlite_accounts import Loaded
@@ -64,10 +68,12 @@ class SqliteLane:
         self._data_version: object = None
         self._snapshot = Snapshot(now=0)
         self._loaded: dict[str, Loaded] = {}
+        self._prices = PriceCache()
 
     async def load(self, wanted: Wanted) -> Snapshot:
         await self.abandon()
         connection = await self._begin()
+        prices = await self._price_book(connection, wanted.prices) if wanted.prices else NO_PRICES
         try:
             with translating():
                 self._notice_other_writers(connection)
@@ -76,6 +82,7 @@ class SqliteLane:
             self._roll_back()
             raise
         self._snapshot, self._loaded = snapshot, note_loaded(snapshot)
+        snapshot.prices = prices
         return snapshot
 
     async def append(self, changes: Changes) -> None:
@@ -144,6 +151,30 @@ class SqliteLane:
             self._accounts.clear()
             if self._balances is not None:
                 self._balances.clear()
+
+    async def _price_book(self, connection: apsw.Connection, meters: Collection[str]) -> PriceBook:
+        """What is remembered is at hand; to load what is not may take long enough for a thread."""
+        try:
+            with translating():
+                book = self._prices.kept(connection, meters)
+        except StoreError:
+            self._roll_back()
+            raise
+        if book is not None:
+            return book
+        loaded: list[PriceBook] = []
+        with translating():
+            await self._in_worker(partial(self._load_prices, meters, loaded))
+        return loaded[0]
+
+    def _load_prices(self, meters: Collection[str], loaded: list[PriceBook]) -> None:
+        if self._connection is None:
+            raise StoreUnavailable("the lane is closed")
+        try:
+            loaded.append(self._prices.book(self._connection, meters))
+        except apsw.Error:
+            self._roll_back()
+            raise
 
     def _forget_under_way(self) -> None:
         if self._balances is not None:

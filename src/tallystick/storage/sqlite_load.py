@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tallystick.ledger.ports import ReplayKey, Wanted
     from tallystick.storage.sqlite_accounts import AccountCache
 
-SQL: Final = load_statements("sqlite", "lane")
+SQL: Final = load_statements("sqlite", "lane", "prices")
 
 
 def load(connection: apsw.Connection, wanted: Wanted, now: int, accounts: AccountCache) -> Snapshot:

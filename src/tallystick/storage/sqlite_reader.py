@@ -26,14 +26,16 @@ from tallystick.ledger.lists import goes_newer
 from tallystick.ledger.ports import BalanceRow, Credential, UnknownCursor
 from tallystick.storage import rows
 from tallystick.storage.hold_rows import hold_from
+from tallystick.storage.price_rows import price_from
 from tallystick.storage.queries import load_statements
 from tallystick.storage.sqlite_entries import EntrySearch
 from tallystick.storage.sqlite_errors import translate, translating
 from tallystick.storage.sqlite_history import read_history
 from tallystick.storage.sqlite_load import load_accounts
+from tallystick.storage.sqlite_prices import PriceCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from concurrent.futures import ThreadPoolExecutor
 
     from tallystick.domain.account import Account
@@ -41,12 +43,13 @@ if TYPE_CHECKING:
     from tallystick.domain.entries import Entry, Sealed
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold, HoldStatus
+    from tallystick.domain.prices import Price, PriceBook
     from tallystick.ledger.ports import EntryFilter, History, Page, PeriodRow
     from tallystick.storage.balances import Balances
 
 T = TypeVar("T")
 
-_SQL: Final = load_statements("sqlite", "lane", "reader")
+_SQL: Final = load_statements("sqlite", "lane", "reader", "prices")
 _BALANCE: Final = _SQL["read_balance"]
 _CREDENTIAL: Final = _SQL["read_credential"]
 _LAST: Final = (1 << 63) - 1
@@ -73,6 +76,7 @@ _KEYS: Final = _list("key", "keys", rows.key_from)
 _GRANTS: Final = _list("grant", "grants", rows.grant_from)
 _HOLDS: Final = _list("hold", "holds", hold_from)
 _HOLDS_OF_STATUS: Final = _list("hold", "holds_of_status", hold_from)
+_PRICES: Final = _list("price", "prices", price_from)
 
 
 class SqliteReader:
@@ -88,6 +92,7 @@ class SqliteReader:
         self._in_thread = connect()
         self._worker = worker
         self._balances = balances
+        self._prices = PriceCache()
 
     def balance(self, organization_id: str) -> BalanceRow | None:
         balances = self._balances
@@ -198,6 +203,16 @@ class SqliteReader:
     async def first_usage(self, organization_id: str, start: int) -> int | None:
         ((first,),) = await self._slow_rows("read_first_usage", organization_id, start)
         return None if first is None else int(first)
+
+    async def price_book(self, meters: Collection[str]) -> PriceBook:
+        return await self._slowly(lambda: self._prices.book(self._in_thread, meters))
+
+    async def price(self, price_id: str) -> Price | None:
+        row = self._row("load_price", price_id)
+        return None if row is None else price_from(row)
+
+    async def prices(self, page: Page) -> list[Price]:
+        return await self._page(_PRICES, "", page)
 
     async def due(self, now: int, limit: int) -> list[str]:
         return [row[0] for row in await self._slow_rows("read_due", now, limit)]

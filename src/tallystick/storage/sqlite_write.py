@@ -6,11 +6,13 @@ from what was loaded: an INSERT that turns into an update costs SQLite several t
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tallystick.ledger.ports import StatementRejected
 from tallystick.storage import rows
 from tallystick.storage.hold_rows import budget_row, changed_hold_row, hold_row
+from tallystick.storage.price_rows import price_row
 from tallystick.storage.sqlite_load import SQL
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def write(connection: apsw.Connection, changes: Changes, loaded: Mapping[str, Lo
     def run(statement: str, values: Iterable[Sequence[Any]]) -> None:
         connection.executemany(SQL[statement], values)
 
-    for statement, values in _directory(changes):
+    for statement, values in chain(_directory(changes), _price_book(changes)):
         run(statement, values)
     if changes.accounts:
         _write_accounts(connection, run, changes.accounts, loaded)
@@ -134,6 +136,13 @@ def _change(connection: apsw.Connection, statement: str, values: Sequence[Sequen
     connection.executemany(SQL[statement], values)
     if connection.total_changes() - before != len(values):
         raise StatementRejected(f"{statement}: a row that was to be changed is not there")
+
+
+def _price_book(changes: Changes) -> Iterator[tuple[str, Iterable[Sequence[Any]]]]:
+    if changes.prices:
+        yield "add_price", map(price_row, changes.prices)
+    if changes.price_ends:
+        yield "add_price_end", changes.price_ends
 
 
 def _directory(changes: Changes) -> Iterator[tuple[str, Iterable[Sequence[Any]]]]:

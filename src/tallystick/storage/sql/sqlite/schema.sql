@@ -152,6 +152,26 @@ CREATE TABLE periods (
     PRIMARY KEY (organization_id, period_index)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE price_ends (
+    number INTEGER PRIMARY KEY,
+    price_id TEXT NOT NULL REFERENCES prices (price_id),
+    ends_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (price_id, ends_at)
+) STRICT;
+
+CREATE TABLE prices (
+    number INTEGER PRIMARY KEY,
+    price_id TEXT NOT NULL UNIQUE,
+    meter TEXT NOT NULL,
+    dimensions TEXT NOT NULL,
+    credits INTEGER NOT NULL CHECK (credits >= 0),
+    per TEXT NOT NULL,
+    rounding TEXT NOT NULL CHECK (rounding IN ('up', 'down', 'half_up', 'half_even')),
+    effective_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE replays (
     api_key_id TEXT NOT NULL,
     operation TEXT NOT NULL,
@@ -253,6 +273,30 @@ BEGIN
 END;
 
 CREATE INDEX organizations_by_age ON organizations (created_at, organization_id);
+
+CREATE TRIGGER price_ends_refuse_delete BEFORE DELETE ON price_ends
+BEGIN
+    SELECT raise(ABORT, 'ends of prices are never deleted');
+END;
+
+CREATE TRIGGER price_ends_refuse_update BEFORE UPDATE ON price_ends
+BEGIN
+    SELECT raise(ABORT, 'ends of prices are never changed');
+END;
+
+CREATE INDEX prices_by_age ON prices (created_at, price_id);
+
+CREATE INDEX prices_by_meter ON prices (meter);
+
+CREATE TRIGGER prices_refuse_delete BEFORE DELETE ON prices
+BEGIN
+    SELECT raise(ABORT, 'prices are never deleted');
+END;
+
+CREATE TRIGGER prices_refuse_update BEFORE UPDATE ON prices
+BEGIN
+    SELECT raise(ABORT, 'prices are never changed');
+END;
 
 CREATE INDEX replays_by_age ON replays (created_at);
 
