@@ -2,8 +2,9 @@
 
 An auditor's view: it reads the file and shares no code with the service, the encoding of entries
 included. Whatever is materialised beside the entries (accounts, grants, periods, roll-ups, the
-index of event ids) is computed anew from them and compared; the first difference is an
-AssertionError that names it. Other processes may have the file open meanwhile.
+index of event ids) is computed anew from them and compared, and what was rated is rated again; the
+first difference is an AssertionError that names it. Other processes may have the file open
+meanwhile.
 
     facts = check_ledger(database)[organization_id]
     facts.booked["evt-1"]          # its sequence
@@ -17,10 +18,13 @@ import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
+
+from tests.oracle_prices import MICRO, OraclePrice, cost
 
 MOST: Final = 8_000_000_000_000_000
 QUARTER: Final = 15 * 60 * 1_000_000
@@ -82,6 +86,7 @@ def _check(connection: apsw.Connection, account: Row) -> Facts:
     _check_grants(_rows(connection, GRANTS, organization_id), tally)
     _check_periods(_rows(connection, PERIODS, organization_id), tally)
     _check_usage(connection, organization_id, tally)
+    _check_ratings(connection, organization_id, tally)
     return Facts(
         remaining=tally.remaining,
         consumed=tally.consumed,
@@ -325,6 +330,35 @@ def _check_usage(connection: apsw.Connection, organization_id: str, tally: Tally
     stored = dict(_rollups(_rows(connection, ROLLUPS, organization_id)))
     expected = {where: (used, tally.counts[where]) for where, used in tally.rollups.items()}
     _expect("roll-ups", expected, stored)
+
+
+def _check_ratings(connection: apsw.Connection, organization_id: str, tally: Tally) -> None:
+    """The price that an entry names was for such events at that time, and comes to its credits."""
+    prices = {row["price_id"]: row for row in _rows(connection, "SELECT * FROM prices")}
+    for event in _rows(connection, EVENTS, organization_id):
+        entry = tally.events[event["event_id"]]
+        rated = json.loads(entry["detail"] or "{}")
+        if "price_id" in rated:
+            row = prices[rated["price_id"]]
+            dimensions = json.loads(event["dimensions"] or "{}")
+            asked = json.loads(row["dimensions"])
+            _expect("the meter", row["meter"], entry["meter"])
+            _expect("dimensions", asked, {name: dimensions.get(name) for name in asked})
+            assert row["effective_at"] <= entry["occurred_at"], "rated before there was a price"
+            charge = cost(_oracle_price(row), Fraction(rated["quantity"])) / MICRO
+            _expect(f"the charge of {event['event_id']}", charge, entry["credits"])
+
+
+def _oracle_price(row: Row) -> OraclePrice:
+    return OraclePrice(
+        row["price_id"],
+        row["meter"],
+        frozenset(json.loads(row["dimensions"]).items()),
+        row["credits"] * MICRO,
+        Fraction(row["per"]),
+        row["rounding"],
+        row["effective_at"],
+    )
 
 
 def _rollups(rows: list[Row]) -> Iterator[tuple[tuple[object, ...], tuple[int, int]]]:

@@ -16,6 +16,7 @@ from tallystick.http.operations import Operation
 from tests.answers import body_of
 from tests.harness import Headers, World, in_world
 from tests.moves import issue
+from tests.pricing import price_of
 
 
 async def real_ids(w: World, operation: Operation) -> dict[str, str]:
@@ -25,11 +26,13 @@ async def real_ids(w: World, operation: Operation) -> dict[str, str]:
     of_operators = "organization_id" not in operation.path
     keys = "/v1/admin/keys" if of_operators else f"/v1/admin/organizations/{acme.id}/keys"
     key = body_of(await w.client.post(keys, json={"name": "x"}, headers=w.admin), 201)
+    price = await price_of(w, "llm.tokens", credits=3, per=1_000_000)
     return {
         "organization_id": acme.id,
         "teamspace_id": acme.default_teamspace_id,
         "grant_id": grant.id,
         "key_id": key["id"],
+        "price_id": price["id"],
     }
 
 

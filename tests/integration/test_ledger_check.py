@@ -15,6 +15,7 @@ from tests.ledger_check import check_ledger
 from tests.server import Server, running_server
 
 USAGE = "/v1/organization/credits/usage"
+YEAR = "2026-01-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,10 @@ def live(server: Server) -> None:
     book(server, secret, {"id": "evt-2", "credits": 0.25, "timestamp": "2020-02-29T12:00:00Z"})
     book(server, secret, {"id": "evt-3", "credits": 0, "dimensions": {"model": "small"}})
     book(server, secret, {"id": "evt-4", "credits": 20, "on_insufficient": "overdraw"})
+    terms = {"dimensions": {"model": "small"}, "rounding": "up", "effective_at": YEAR}
+    server.post("/prices", {"meter": "llm.calls", "credits": 1, "per": 3, **terms})
+    calls = {"meter": "llm.calls", "dimensions": {"model": "small", "region": "eu"}}
+    book(server, secret, {"id": "evt-5", "quantity": 0.5, **calls})
 
 
 def book(server: Server, secret: str, event: dict[str, object]) -> None:
@@ -53,9 +58,9 @@ def book(server: Server, secret: str, event: dict[str, object]) -> None:
 
 def test_an_honest_ledger_passes(ledger: Path) -> None:
     facts = {len(each.booked): each for each in check_ledger(ledger).values()}
-    assert (facts[4].remaining, facts[0].remaining) == (0, 0)
-    assert list(facts[4].booked) == ["evt-1", "evt-2", "evt-3", "evt-4"]
-    assert (facts[4].consumed, facts[4].overage) == (31_750_000, 15_750_000)
+    assert (facts[5].remaining, facts[0].remaining) == (0, 0)
+    assert list(facts[5].booked) == ["evt-1", "evt-2", "evt-3", "evt-4", "evt-5"]
+    assert (facts[5].consumed, facts[5].overage) == (31_916_667, 15_916_667)
 
 
 FORGERIES = {
@@ -83,7 +88,10 @@ FORGERIES = {
     "a period's allowance": "UPDATE periods SET allowance = allowance + 1",
     "a period's end": "UPDATE periods SET period_end = period_end + 1",
     "an event is forgotten": "DELETE FROM usage_events WHERE event_id = 'evt-2'",
-    "an event is renamed": "UPDATE usage_events SET event_id = 'evt-5' WHERE event_id = 'evt-2'",
+    "an event is renamed": "UPDATE usage_events SET event_id = 'evt-6' WHERE event_id = 'evt-2'",
+    "a price": "UPDATE prices SET credits = credits + 9",
+    "what a price is for": 'UPDATE prices SET dimensions = \'{"model":"large"}\'',
+    "when a price takes effect": "UPDATE prices SET effective_at = effective_at * 2",
     "a roll-up's credits": "UPDATE usage_rollups SET credits = credits + 1",
     "a roll-up's events": "UPDATE usage_rollups SET events = events + 1",
     "a roll-up's time": "UPDATE usage_rollups SET bucket = bucket + 900000000",
@@ -95,6 +103,7 @@ NO_TRIGGERS = """
     DROP TRIGGER entries_refuse_delete;
     DROP TRIGGER usage_events_refuse_update;
     DROP TRIGGER usage_events_refuse_delete;
+    DROP TRIGGER prices_refuse_update;
 """
 
 

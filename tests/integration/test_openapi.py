@@ -117,7 +117,11 @@ def test_usage_takes_five_kinds_of_body() -> None:
         "application/x-ndjson",
     ]
     single_or_batch = content["application/json"]["schema"]["oneOf"]
-    assert [one["required"] for one in single_or_batch] == [["id", "credits"], ["events"]]
+    assert [one["required"] for one in single_or_batch] == [
+        ["id", "credits"],
+        ["id", "quantity", "meter"],
+        ["events"],
+    ]
 
 
 # ── examples ──

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from tallystick.domain.commands import EARLIEST, Booked
 from tallystick.domain.credits import MAX_SUM
-from tallystick.domain.entries import Entry, EntryKind
+from tallystick.domain.entries import Entry, EntryKind, canonical_json
 from tallystick.domain.periods import format_instant
+from tallystick.domain.quantities import format_quantity
 from tallystick.http.handlers.receipts import Receipt, receipt_json
 from tallystick.http.views import DrawnView
-from tallystick.http.wire import credits_json, encode
+from tallystick.http.wire import credits_json, encode, quantity_json
 from tests.usage_forms import NOW
 
 MICRO = st.integers(0, MAX_SUM)
@@ -26,6 +28,7 @@ MICRO = st.integers(0, MAX_SUM)
     sequence=st.integers(1, 1 << 40),
     booked_at=st.integers(EARLIEST, NOW),
     duplicate=st.booleans(),
+    quantity=st.none() | st.integers(0, 10**15),
 )
 def test_a_receipt_is_written_as_its_type_would_be(
     event_id: str,
@@ -36,6 +39,7 @@ def test_a_receipt_is_written_as_its_type_would_be(
     sequence: int,
     booked_at: int,
     duplicate: bool,
+    quantity: int | None,
 ) -> None:
     parts = tuple((f"grant_{number}", taken) for number, taken in enumerate(drawn))
     entry = Entry(
@@ -56,13 +60,19 @@ def test_a_receipt_is_written_as_its_type_would_be(
         consumed_after=consumed,
         overage_after=overage,
         held_after=0,
-        detail=None,
+        detail=(
+            None
+            if quantity is None
+            else canonical_json({"price_id": "price_1", "quantity": format_quantity(quantity)})
+        ),
         content=b"",
     )
     view = Receipt(
         id=event_id,
         status="duplicate" if duplicate else "booked",
         credits=credits_json(sum(drawn) + overage),
+        quantity=UNSET if quantity is None else quantity_json(quantity),
+        price_id=UNSET if quantity is None else "price_1",
         overage=credits_json(overage),
         drawn=[DrawnView(grant_id=name, credits=credits_json(taken)) for name, taken in parts],
         remaining=credits_json(remaining),

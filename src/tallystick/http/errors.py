@@ -242,10 +242,16 @@ def translate(failure: StoreError | Overloaded) -> ApiError:
     return ApiError("service_unavailable", "the ledger's storage cannot be reached or written")
 
 
-def invalid(pointer: str, message: str, code: str = "invalid") -> ApiError:
+def invalid(
+    pointer: str,
+    message: str,
+    code: str = "invalid",
+    details: Mapping[str, object] | None = None,
+) -> ApiError:
     """422 for one field."""
     return ApiError(
         "validation_failed",
         f"{pointer or 'the body'}: {message}",
+        details=details,
         errors=[FieldError(pointer, code, message)],
     )

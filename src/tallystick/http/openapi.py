@@ -42,6 +42,7 @@ PATH_PARAMETERS: Final[Mapping[str, Schema]] = {
     "teamspace_id": _id("ts", "The teamspace's id."),
     "grant_id": _id("grant", "The grant's id."),
     "key_id": _id("key", "The API key's id."),
+    "price_id": _id("price", "The price's id."),
 }
 
 _HEADERS: Final[Mapping[str, Schema]] = {

@@ -115,6 +115,26 @@ _DETAILS: Final[Mapping[str, Schema]] = {
         "index": {"type": "integer", "description": "Of an atomic batch: the event's place."},
         "id": {"type": "string", "description": "Of an atomic batch: the event's id."},
     },
+    "conflict": {
+        "price": {"type": "object", "description": "The price that is in the way."},
+    },
+    "validation_failed": {
+        "known_meters": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Of an unknown meter: some that have prices.",
+        },
+        "takes_effect_at": {
+            "type": "string",
+            "format": "date-time",
+            "description": "Where there is no price at that time: when the next one takes effect.",
+        },
+        "ended_at": {
+            "type": "string",
+            "format": "date-time",
+            "description": "Where there is no price at that time: when the last one ended.",
+        },
+    },
     "permission_denied": {
         "required_scope": {"type": "string", "description": "The scope that the key lacks."}
     },

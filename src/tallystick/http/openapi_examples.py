@@ -28,6 +28,7 @@ _ORGANIZATION: Final = "org_01kaw5r7k2e3vthq0d8m4x9f6c"
 _TEAMSPACE: Final = "ts_01kaw5r7k2e3vthq0d8m4x9f6d"
 _KEY: Final = "key_01kaw5r7k2e3vthq0d8m4x9f6e"
 _GRANT: Final = "grant_01kaw5r7k2e3vthq0d8m4x9f6f"
+_PRICE: Final = "price_01kaw5r7k2e3vthq0d8m4x9f6g"
 
 _BY_NAME: Final[Mapping[str, object]] = {
     "Key.id": _KEY,
@@ -62,6 +63,19 @@ _BY_NAME: Final[Mapping[str, object]] = {
     "Entry.teamspace_id": _TEAMSPACE,
     "Entry.api_key_id": _KEY,
     "Entry.meter": "llm.tokens",
+    "Price.id": _PRICE,
+    "Price.meter": "llm.tokens",
+    "Price.dimensions": {"model": "m-large"},
+    "Price.credits": 3,
+    "Price.per": 1_000_000,
+    "Price.rounding": "half_even",
+    "PriceEnding.ends_at": "2027-01-01T00:00:00Z",
+    "PriceAdditions.added": 1,
+    "NewPrice.meter": "llm.tokens",
+    "UsagePreview.status": "booked",
+    "UsagePreview.credits": 0.0045,
+    "UsagePreview.quantity": 1500,
+    "UsagePreview.overage": 0,
     "Overage.mode": "deny",
     "OverageTerms.mode": "deny",
     "Period.status": "current",
@@ -82,6 +96,7 @@ _BY_NAME: Final[Mapping[str, object]] = {
     "UsageImport.errors": [],
     "UsageRequest.id": "evt-1",
     "UsageEvent.id": "evt-1",
+    "UsageEvent.credits": 1.25,
     "Receipt.id": "evt-1",
     "UsageResult.id": "evt-1",
     "CloudEvent.id": "42",

@@ -63,6 +63,7 @@ TAGS: Final[Mapping[str, str]] = {
     "Teamspaces": "Divisions of an organization. Each API key lives in one.",
     "Organizations": "Who owns credits, and on which terms. For operators.",
     "Grants": "Lots of credits that an organization is given. For operators.",
+    "Prices": "What a quantity of what a meter measures costs, and from when. For operators.",
     "Keys": "API keys: made, imported, rotated, revoked. For operators.",
     "Health": "Whether the service is up and ready. Open to everybody.",
     "Reference": "This document, for people and for machines. Open to everybody.",

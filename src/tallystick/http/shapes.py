@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from tallystick.domain.credits import MAX_AMOUNT, MICRO
+from tallystick.domain.quantities import MAX_DIGITS
 from tallystick.http.errors import ApiError, FieldError
 from tallystick.http.operations import Answer, Parameter, answer
 from tallystick.ledger.ports import Page, UnknownCursor
@@ -31,6 +32,15 @@ Amount = Annotated[
     ),
 ]
 """An amount in a request: read from its exact spelling."""
+
+Quantity = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="How much of what the meter measures; at most 9 decimals and 15 digits",
+        extra_json_schema={"type": "number", "minimum": 0, "exclusiveMaximum": 10**MAX_DIGITS},
+    ),
+]
+"""A quantity, exact."""
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """RFC 3339; in answers in UTC with six fraction digits."""

@@ -4,16 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from tallystick.http.shapes import Credits, Response, Time
-from tallystick.http.wire import credits_json, time_json
+from tallystick.http.shapes import Credits, Quantity, Response, Time
+from tallystick.http.wire import credits_json, quantity_json, time_json
 
 if TYPE_CHECKING:
     from tallystick.domain.grants import Grant
+    from tallystick.domain.prices import Price
 
 
 class DrawnView(Response, kw_only=True):
     grant_id: str
     credits: Credits
+
+
+class PriceView(Response, kw_only=True, tag_field="object", tag="price"):
+    id: str
+    meter: str
+    dimensions: dict[str, str]
+    credits: Credits
+    per: Quantity
+    rounding: Literal["up", "down", "half_up", "half_even"]
+    effective_at: Time
+    ends_at: Time | None
+    created_at: Time
+
+
+def price_view(price: Price) -> PriceView:
+    return PriceView(
+        id=price.id,
+        meter=price.meter,
+        dimensions=dict(price.dimensions),
+        credits=credits_json(price.credits),
+        per=quantity_json(price.per),
+        rounding=price.rounding.value,
+        effective_at=time_json(price.effective_at) or "",
+        ends_at=time_json(price.ends_at),
+        created_at=time_json(price.created_at) or "",
+    )
 
 
 class GrantView(Response, kw_only=True):

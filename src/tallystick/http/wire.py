@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from tallystick.domain.commands import is_too_early
 from tallystick.domain.credits import InvalidCredits, format_credits, parse_credits
 from tallystick.domain.periods import InvalidInstant, format_instant, parse_instant
+from tallystick.domain.quantities import format_quantity
 from tallystick.http.errors import ApiError, FieldError, invalid
 
 if TYPE_CHECKING:
@@ -34,6 +36,11 @@ encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 def media_type(content_type: bytes | None) -> bytes:
     """The media type without parameters, in lower case."""
     return b"" if content_type is None else content_type.partition(b";")[0].strip().lower()
+
+
+def quantity_json(nano: int) -> msgspec.Raw:
+    """A quantity as an exact JSON number."""
+    return msgspec.Raw(format_quantity(nano).encode())
 
 
 def credits_json(micro: int) -> msgspec.Raw:
@@ -141,6 +148,14 @@ def instant_field(pointer: str, text: str) -> int:
         return parse_instant(text)
     except InvalidInstant as error:
         raise invalid(pointer, str(error)) from None
+
+
+def recent_instant(pointer: str, text: str) -> int:
+    """The same, of an instant that something may take effect at: not before the year 2000."""
+    instant = instant_field(pointer, text)
+    if is_too_early(instant):
+        raise invalid(pointer, "must not lie before 2000-01-01T00:00:00Z")
+    return instant
 
 
 def text_field(pointer: str, text: str) -> str:

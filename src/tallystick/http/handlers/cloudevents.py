@@ -3,7 +3,7 @@
     source | id         the event's id, with `%` and `|` of the source percent-encoded
     type                the meter
     time                the timestamp
-    data                credits, dimensions and on_insufficient
+    data                credits or quantity, dimensions and on_insufficient
 
 Two sources may use the same id for different events, which is why both make up ours. CloudEvents
 lets anyone add attributes, so unknown ones are taken and ignored where their name is one that it
@@ -31,7 +31,7 @@ from tallystick.http.handlers.usage_events import (
     is_event_id,
     to_command,
 )
-from tallystick.http.shapes import Amount, Request
+from tallystick.http.shapes import Amount, Quantity, Request
 from tallystick.http.wire import decode, escape_step, media_type, refuse_duplicate_keys, shorten
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ _PLACES: Final = {
     "meter": "type",
     "timestamp": "time",
     "credits": "data/credits",
+    "quantity": "data/quantity",
     "dimensions": "data/dimensions",
 }
 
@@ -51,7 +52,8 @@ _PLACES: Final = {
 class UsageData(Request, kw_only=True, gc=False):
     """What a CloudEvent's `data` says; meter and time are attributes of the event itself."""
 
-    credits: Amount
+    credits: Amount | UnsetType = UNSET
+    quantity: Quantity | UnsetType = UNSET
     dimensions: Dimensions | UnsetType | None = UNSET
     on_insufficient: OnInsufficient | UnsetType | None = UNSET
 
@@ -68,7 +70,10 @@ class CloudEvent(msgspec.Struct, kw_only=True, gc=False):
     dataschema: str | UnsetType | None = UNSET
     datacontenttype: str | UnsetType | None = UNSET
     data_base64: Annotated[object, Meta(description="Not supported")] = UNSET
-    data: UsageData
+    data: Annotated[
+        UsageData,
+        Meta(extra_json_schema={"oneOf": [{"required": ["credits"]}, {"required": ["quantity"]}]}),
+    ]
 
 
 _event_decoder: Final = msgspec.json.Decoder(CloudEvent)
@@ -88,6 +93,7 @@ def read_cloud_event(body: bytes, at: str, principal: Principal, now: int) -> Bo
         event = _read(body)
         data = event.data
         facts = UsageFacts(
+            quantity=data.quantity,
             meter=event.type,
             timestamp=event.time,
             dimensions=data.dimensions,
@@ -95,7 +101,7 @@ def read_cloud_event(body: bytes, at: str, principal: Principal, now: int) -> Bo
         )
         return to_command(_event_id(event), data.credits, facts, "", principal, now)
     except ApiError as error:
-        raise _below(at, error) from None
+        raise below(at, error) from None
 
 
 def _read(body: bytes) -> CloudEvent:
@@ -128,10 +134,12 @@ def _event_id(event: CloudEvent) -> str:
     return event_id
 
 
-def _below(at: str, error: ApiError) -> ApiError:
-    """`error`, its pointer where a CloudEvent has the field, below `at`."""
+def below(at: str, error: ApiError) -> ApiError:
+    """`error`, its pointer, if it has one, where a CloudEvent has the field, below `at`."""
+    if not error.errors:
+        return error
     field = error.errors[0]
     _, _, path = field.pointer.partition("/")
     first, slash, rest = path.partition("/")
     place = f"/{_PLACES.get(first, first)}{slash}{rest}" if path else ""
-    return invalid(at + place, field.message, field.code)
+    return invalid(at + place, field.message, field.code, error.details)

@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tallystick.domain.commands import (
-    Command,
-    CreateGrant,
-    Issued,
-    Voided,
-    VoidGrant,
-    is_too_early,
-)
+from tallystick.domain.commands import Command, CreateGrant, Issued, Voided, VoidGrant
 from tallystick.domain.grants import DEFAULT_PRIORITY, Grant, GrantKind
-from tallystick.http.errors import invalid
 from tallystick.http.idempotency import Shown, carry_out
 from tallystick.http.operations import Answer, Audience, Call, Operation
 from tallystick.http.outcomes import expect
@@ -31,7 +23,7 @@ from tallystick.http.shapes import (
     read_page,
 )
 from tallystick.http.views import GrantView, grant_view
-from tallystick.http.wire import credits_field, decode_strictly, instant_field
+from tallystick.http.wire import credits_field, decode_strictly, recent_instant
 from tallystick.ledger.units import AccountUnit
 
 if TYPE_CHECKING:
@@ -76,12 +68,7 @@ def issue_grant(call: Call) -> Awaitable[Answer]:
 
 
 def _instant(pointer: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    instant = instant_field(pointer, text)
-    if is_too_early(instant):
-        raise invalid(pointer, "must not lie before 2000-01-01T00:00:00Z")
-    return instant
+    return None if text is None else recent_instant(pointer, text)
 
 
 def _alone(call: Call, command: Command) -> AccountUnit:

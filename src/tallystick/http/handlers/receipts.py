@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tallystick.domain.credits import format_credits
 from tallystick.domain.entries import uncovered
 from tallystick.domain.errors import Reason, Refusal
 from tallystick.domain.periods import format_instant
-from tallystick.http.errors import ApiError, translate
+from tallystick.http.errors import ApiError, invalid, translate
 from tallystick.http.operations import Answer
-from tallystick.http.shapes import Credits, Response, Time
+from tallystick.http.shapes import Credits, Quantity, Response, Time
 from tallystick.http.views import DrawnView
 from tallystick.http.wire import credits_json, encode, time_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tallystick.domain.commands import Booked, BookUsage
     from tallystick.ledger.coalesce import Overloaded
@@ -34,11 +35,14 @@ class Receipt(Response, kw_only=True, tag_field="object", tag="usage_event"):
     """A usage event as it was booked; a duplicate carries the first receipt's figures.
 
     `overage` is what no grant covered; `remaining` and `consumed` are the balance right after it.
+    Where a quantity was sent, it is there with the price that made credits of it.
     """
 
     id: str
     status: Literal["booked", "duplicate"]
     credits: Credits
+    quantity: Quantity | UnsetType = UNSET
+    price_id: str | UnsetType = UNSET
     overage: Credits
     drawn: list[DrawnView]
     remaining: Credits
@@ -60,6 +64,8 @@ class UsageResult(Response, kw_only=True):
     id: str
     status: Literal["booked", "duplicate", "rejected"]
     credits: Credits | UnsetType = UNSET
+    quantity: Quantity | UnsetType = UNSET
+    price_id: str | UnsetType = UNSET
     overage: Credits | UnsetType = UNSET
     drawn: list[DrawnView] | UnsetType = UNSET
     remaining: Credits | UnsetType = UNSET
@@ -95,6 +101,16 @@ class UsageImport(Response, kw_only=True, tag_field="object", tag="usage_import"
     errors: list[RejectedLine]
 
 
+class Rating(msgspec.Struct):
+    """What the entry of rated usage says of it; the quantity is decimal text."""
+
+    price_id: str
+    quantity: str
+
+
+_decode_rating: Final = msgspec.json.Decoder(Rating).decode
+
+
 def receipt_answer(outcome: Booked | Refusal) -> Answer:
     """The answer to a single event; raises what refused it."""
     if isinstance(outcome, Refusal):
@@ -102,10 +118,18 @@ def receipt_answer(outcome: Booked | Refusal) -> Answer:
     return Answer(200 if outcome.duplicate else 201, receipt_json(outcome).encode())
 
 
+def _as_it_is(error: ApiError) -> ApiError:
+    return error
+
+
 @dataclass(slots=True)
 class BatchResults:
-    """Gathers what became of the events of a batch, a chunk at a time."""
+    """Gathers what became of the events of a batch, a chunk at a time.
 
+    `place` puts an error's pointer where the event, as it was sent, has the field.
+    """
+
+    place: Callable[[ApiError], ApiError] = _as_it_is
     _data: list[str] = field(default_factory=list)
     _booked: int = 0
     _duplicates: int = 0
@@ -116,7 +140,8 @@ class BatchResults:
     def add(self, commands: Sequence[BookUsage], outcomes: Sequence[Booked | Refusal]) -> None:
         for command, outcome in zip(commands, outcomes, strict=True):
             if isinstance(outcome, Refusal):
-                self._data.append(_rejected_json(command.event_id, outcome))
+                error = self.place(refusal_error(outcome))
+                self._data.append(_rejected_json(command.event_id, error))
                 continue
             self._data.append(receipt_json(outcome))
             if outcome.duplicate:
@@ -135,9 +160,8 @@ class BatchResults:
         )
 
 
-def _rejected_json(event_id: str, refusal: Refusal) -> str:
-    envelope = refusal_error(refusal).envelope()
-    return encode({"id": event_id, "status": "rejected", "error": envelope}).decode()
+def _rejected_json(event_id: str, error: ApiError) -> str:
+    return encode({"id": event_id, "status": "rejected", "error": error.envelope()}).decode()
 
 
 # The events of a batch were booked at one instant.
@@ -161,18 +185,26 @@ def receipt_json(booked: Booked) -> str:
             for grant_id, taken in entry.drawn
         )
         overage = format_credits(uncovered(entry))
+    rated = "" if entry.detail is None else _rated_json(entry.detail)
     return (
         f'{{"object":"usage_event","id":"{event_id}",'
         f'"status":"{"duplicate" if duplicate else "booked"}",'
-        f'"credits":{credits_used},"overage":{overage},"drawn":[{drawn}],'
+        f'"credits":{credits_used},{rated}"overage":{overage},"drawn":[{drawn}],'
         f'"remaining":{format_credits(entry.remaining_after)},'
         f'"consumed":{format_credits(entry.consumed_after)},"sequence":{entry.sequence},'
         f'"booked_at":"{_print_instant(entry.booked_at)}"}}'
     )
 
 
-def refusal_error(refusal: Refusal, **details: object) -> ApiError:
-    """How a refusal to book usage is answered; `details` are added to its own."""
+def _rated_json(detail: str) -> str:
+    """The part of a receipt that says how an entry with this detail was rated."""
+    rated = _decode_rating(detail)
+    return f'"quantity":{rated.quantity},"price_id":"{rated.price_id}",'
+
+
+def refusal_error(refusal: Refusal, at: str = "", **details: object) -> ApiError:
+    """How a refusal to book the event at the pointer `at` is answered; `details` are added to its
+    own."""
     figures = refusal.figures
     match refusal.reason:
         case Reason.ID_REUSED:
@@ -201,6 +233,14 @@ def refusal_error(refusal: Refusal, **details: object) -> ApiError:
             )
         case Reason.NOT_COVERED:
             return _not_covered(figures, details)
+        case Reason.NO_SUCH_METER:
+            known = {"known_meters": refusal.names, **details}
+            return invalid(at + "/meter", "has no price", "unknown_meter", known)
+        case Reason.NO_PRICE:
+            return _not_priced(figures, at, details)
+        case Reason.CHARGE_LIMIT:
+            message = f"comes to more than {format_credits(figures['most'])} credits"
+            return invalid(at + "/quantity", message, details=details)
         case _:
             raise LookupError(f"{refusal.reason.name} is no reason to refuse usage")
 
@@ -223,6 +263,14 @@ def _not_covered(figures: Mapping[str, int], details: Mapping[str, object]) -> A
             **details,
         },
     )
+
+
+def _not_priced(figures: Mapping[str, int], at: str, details: Mapping[str, object]) -> ApiError:
+    """Where other times have a price, it is the time that is wrong; else the dimensions are."""
+    times = {name: time_json(instant) for name, instant in figures.items()}
+    field = "/timestamp" if len(times) > 1 else "/dimensions"
+    message = "the meter has no price for these dimensions at that time"
+    return invalid(at + field, message, "no_price", {**times, **details})
 
 
 def interrupted(failure: StoreError | Overloaded, *, is_partial: bool) -> ApiError:

@@ -12,6 +12,8 @@ from tallystick.http.handlers import (
     keys,
     organizations,
     periods,
+    previews,
+    prices,
     reference,
     teamspaces,
     usage,
@@ -20,6 +22,7 @@ from tallystick.http.handlers import (
 _DESCRIBED = (
     *balances.OPERATIONS,
     *usage.OPERATIONS,
+    *previews.OPERATIONS,
     *grant_lists.OPERATIONS,
     *entries.OPERATIONS,
     *periods.OPERATIONS,
@@ -27,6 +30,7 @@ _DESCRIBED = (
     *teamspaces.OPERATIONS,
     *organizations.OPERATIONS,
     *grants.OPERATIONS,
+    *prices.OPERATIONS,
     *keys.OPERATIONS,
     *health.OPERATIONS,
 )

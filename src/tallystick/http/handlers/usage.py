@@ -9,12 +9,19 @@ storage fails half way, the ids make it safe to send everything again.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta
 
 from tallystick.domain.directory import Scope
-from tallystick.http.handlers.cloudevents import CloudEvent, read_cloud_event, read_cloud_events
+from tallystick.http.errors import ApiError
+from tallystick.http.handlers.cloudevents import (
+    CloudEvent,
+    below,
+    read_cloud_event,
+    read_cloud_events,
+)
 from tallystick.http.handlers.ndjson import import_usage
 from tallystick.http.handlers.receipts import (
     BatchResults,
@@ -26,7 +33,9 @@ from tallystick.http.handlers.receipts import (
     refusal_error,
 )
 from tallystick.http.handlers.usage_events import (
+    CREDITS_OR_QUANTITY,
     MAX_BATCH,
+    EventOfMany,
     UsageEvent,
     UsageRequest,
     batch,
@@ -71,7 +80,15 @@ def _book_json(call: Call) -> Awaitable[Answer]:
 
 
 def _book_cloud_event(call: Call) -> Awaitable[Answer]:
-    return _book_one(call, read_cloud_event(call.body, "", call.principal, call.service.clock()))
+    command = read_cloud_event(call.body, "", call.principal, call.service.clock())
+    return _in_cloud_event(_book_one(call, command))
+
+
+async def _in_cloud_event(answer: Awaitable[Answer]) -> Answer:
+    try:
+        return await answer
+    except ApiError as error:
+        raise below("", error) from None
 
 
 def _book_one(call: Call, command: BookUsage) -> Pending:
@@ -92,7 +109,9 @@ async def _book_batch(
             await asyncio.sleep(0)
         at = f"/events/{number}"
         commands.append(to_command(event.id, event.credits, event, at, call.principal, now))
-    return await (_book_all_or_none if atomic else _book_each)(call, commands)
+    if atomic:
+        return await _book_all_or_none(call, commands)
+    return await _book_each(call, commands, BatchResults())
 
 
 async def _book_cloud_events(call: Call) -> Answer:
@@ -102,12 +121,11 @@ async def _book_cloud_events(call: Call) -> Answer:
         if number % MAX_EVENTS == MAX_EVENTS - 1:
             await asyncio.sleep(0)
         commands.append(read_cloud_event(event, f"/{number}", call.principal, now))
-    return await _book_each(call, commands)
+    return await _book_each(call, commands, BatchResults(place=partial(below, "")))
 
 
-async def _book_each(call: Call, commands: Sequence[BookUsage]) -> Answer:
+async def _book_each(call: Call, commands: Sequence[BookUsage], results: BatchResults) -> Answer:
     """Each event as if it had been sent singly, in order."""
-    results = BatchResults()
     for start in range(0, len(commands), MAX_EVENTS):
         chunk = commands[start : start + MAX_EVENTS]
         try:
@@ -122,7 +140,8 @@ async def _book_all_or_none(call: Call, commands: Sequence[BookUsage]) -> Answer
     decision = await _submit(call, commands, atomic=True)
     if isinstance(decision, AtomicRefusal):
         event_id = commands[decision.index].event_id
-        raise refusal_error(decision.refusal, index=decision.index, id=event_id)
+        at = f"/events/{decision.index}"
+        raise refusal_error(decision.refusal, at, index=decision.index, id=event_id)
     results = BatchResults()
     results.add(commands, _outcomes(decision))
     return results.answer()
@@ -164,15 +183,11 @@ OPERATIONS = (
         bodies={
             JSON: Annotated[
                 UsageRequest,
-                Meta(
-                    extra_json_schema={
-                        "oneOf": [{"required": ["id", "credits"]}, {"required": ["events"]}]
-                    }
-                ),
+                Meta(extra_json_schema={"oneOf": [*CREDITS_OR_QUANTITY, {"required": ["events"]}]}),
             ],
             CLOUD_EVENT: CloudEvent,
             CLOUD_EVENTS: Annotated[list[CloudEvent], Meta(max_length=MAX_BATCH)],
-            NDJSON: UsageEvent,
+            NDJSON: EventOfMany,
         },
         example={
             "id": "evt-1",
@@ -189,7 +204,9 @@ OPERATIONS = (
         errors=("credit_exceeded", "conflict", "outcome_unknown"),
         summary="Book usage",
         description=(
-            "Books one usage event, a batch of up to 1000, CloudEvents, or a stream of lines. An "
+            "Books one usage event, a batch of up to 1000, CloudEvents, or a stream of lines. How "
+            "much it was is said in `credits`, or as a `quantity` of a `meter` that has prices: it "
+            "is then rated by the price of its own time, which the receipt names. An "
             "event's id makes it safe to send again: it is booked once, for ever, and each "
             "repetition gets the first receipt. Of a batch, each event fares as if it were sent "
             "singly, unless the batch is atomic; a malformed event refuses the whole request. Of a "

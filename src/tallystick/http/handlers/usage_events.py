@@ -9,8 +9,8 @@ not the escaped ones inside) for each. What was sent has two for each string tha
 that occurs twice was sent, but is not among what was kept, so the counts are equal exactly when no
 key occurs twice. Three things make this sound: unknown fields are refused, so nothing is skipped;
 optional fields default to UNSET, so encoding invents no key that was not sent; and an amount, which
-is kept as it was spelled, is refused unless it is a number. Only where the counts differ is the
-body scanned key by key, to name the culprit.
+is kept as it was spelled, is refused unless it is a number, and so is a quantity. Only where the
+counts differ is the body scanned key by key, to name the culprit.
 
 This module is on the path of every event: it is kept to about 5 µs for each.
 """
@@ -24,9 +24,16 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tallystick.domain.commands import BookUsage, is_too_early, is_too_late, usage_content
 from tallystick.domain.credits import InvalidCredits, parse_credits
+from tallystick.domain.quantities import parse_quantity
 from tallystick.http.errors import ApiError, invalid
-from tallystick.http.shapes import Amount, Request, Time
-from tallystick.http.wire import decode, escape_step, instant_field, refuse_duplicate_keys
+from tallystick.http.shapes import Amount, Quantity, Request, Time
+from tallystick.http.wire import (
+    decode,
+    escape_step,
+    instant_field,
+    parse_field,
+    refuse_duplicate_keys,
+)
 
 if TYPE_CHECKING:
     from tallystick.http.auth import Principal
@@ -76,8 +83,10 @@ OnInsufficient = Annotated[
 
 
 class UsageFacts(Request, kw_only=True, gc=False):
-    """What an event may say beside its id and its credits; null is the same as not given."""
+    """What an event may say beside its id and its credits; null is the same as not given, but for
+    the quantity, which takes the place of the credits."""
 
+    quantity: Quantity | UnsetType = UNSET
     meter: Meter | UnsetType | None = UNSET
     timestamp: EventTime | UnsetType | None = UNSET
     dimensions: Dimensions | UnsetType | None = UNSET
@@ -88,16 +97,24 @@ class UsageEvent(UsageFacts, kw_only=True, gc=False):
     """One event of a batch or a stream."""
 
     id: EventId
-    credits: Amount
+    credits: Amount | UnsetType = UNSET
 
 
-Events = Annotated[list[UsageEvent], Meta(min_length=1, max_length=MAX_BATCH)]
+CREDITS_OR_QUANTITY: Final = [
+    {"required": ["id", "credits"]},
+    {"required": ["id", "quantity", "meter"]},
+]
+"""Exactly one of them says how much it was."""
+
+EventOfMany = Annotated[UsageEvent, Meta(extra_json_schema={"oneOf": CREDITS_OR_QUANTITY})]
+
+Events = Annotated[list[EventOfMany], Meta(min_length=1, max_length=MAX_BATCH)]
 
 Atomic = Annotated[bool, Meta(description="All events of the batch or none (default false)")]
 
 
 class UsageRequest(UsageFacts, kw_only=True, gc=False):
-    """One event (`id`, `credits`, …) or a batch of them (`events`, `atomic`)."""
+    """One event (`id`, `credits` or `quantity`, …) or a batch of them (`events`, `atomic`)."""
 
     id: EventId | UnsetType = UNSET
     credits: Amount | UnsetType = UNSET
@@ -162,8 +179,6 @@ def single(request: UsageRequest, principal: Principal, now: int) -> BookUsage:
         raise invalid("/atomic", "is for batches: it needs 'events'")
     if request.id is UNSET:
         raise invalid("/id", "is required (or 'events', for a batch)")
-    if request.credits is UNSET:
-        raise invalid("/credits", "is required")
     return to_command(request.id, request.credits, request, "", principal, now)
 
 
@@ -179,7 +194,7 @@ def batch(request: UsageRequest) -> list[UsageEvent] | None:
 
 def to_command(
     event_id: str,
-    amount: msgspec.Raw,
+    amount: msgspec.Raw | UnsetType,
     facts: UsageFacts,
     at: str,
     principal: Principal,
@@ -188,17 +203,23 @@ def to_command(
     """The command that books an event for `principal`; raises 422 with pointers below `at`."""
     if not is_event_id(event_id):
         raise invalid(at + "/id", ID_RULE)
-    try:
-        credits_used = parse_credits(bytes(amount))
-    except InvalidCredits as error:
-        raise invalid(at + "/credits", str(error)) from None
+    quantity = None
+    if amount is UNSET:
+        credits_used, quantity = 0, _quantity(facts, at)
+    elif facts.quantity is not UNSET:
+        raise invalid(at + "/quantity", "cannot stand beside 'credits'")
+    else:
+        try:
+            credits_used = parse_credits(bytes(amount))
+        except InvalidCredits as error:
+            raise invalid(at + "/credits", str(error)) from None
     # UNSET is falsy, an empty meter was refused by its type, and no dimensions are as good as none.
     meter = facts.meter or None
     if meter is not None and "\x00" in meter:
         raise invalid(at + "/meter", _NO_NUL)
     dimensions = facts.dimensions or None
     if dimensions is not None:
-        _check_dimensions(dimensions, at)
+        check_dimensions(dimensions, at)
     timestamp = facts.timestamp
     occurred_at = None
     if timestamp is not None and timestamp is not UNSET:
@@ -212,6 +233,7 @@ def to_command(
         dimensions=dimensions,
         overdraw=overdraw,
         teamspace_id=teamspace_id,
+        quantity=quantity,
     )
     return _new(
         BookUsage,
@@ -225,8 +247,17 @@ def to_command(
             teamspace_id,
             principal.api_key_id,
             content,
+            quantity,
         ),
     )
+
+
+def _quantity(facts: UsageFacts, at: str) -> int:
+    if facts.quantity is UNSET:
+        raise invalid(at + "/credits", "is required (or 'quantity', beside 'meter')")
+    if not facts.meter:
+        raise invalid(at + "/meter", "is required beside 'quantity': it says which prices count")
+    return parse_field(at + "/quantity", parse_quantity, bytes(facts.quantity))
 
 
 def is_event_id(text: str) -> bool:
@@ -235,7 +266,8 @@ def is_event_id(text: str) -> bool:
     return 0 < len(text) <= MAX_ID and text.isascii() and text.isprintable() and " " not in text
 
 
-def _check_dimensions(dimensions: dict[str, str], at: str) -> None:
+def check_dimensions(dimensions: dict[str, str], at: str) -> None:
+    """Raises 422 for a NUL in a name or a value."""
     for name, value in dimensions.items():
         if "\x00" in name or "\x00" in value:
             raise invalid(f"{at}/dimensions/{escape_step(name)}", _NO_NUL)
