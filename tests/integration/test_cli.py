@@ -344,3 +344,88 @@ def test_the_manual_has_every_command_setting_and_exit_code() -> None:
         assert f"`{setting.name}`" in manual, setting.name
     for code in (0, 1, MISUSED, REFUSED, UNAVAILABLE, SOME_REJECTED, INTERRUPTED):
         assert f"| {code} |" in manual, code
+
+
+# ── prices ──
+
+BOOK = """\
+[[prices]]
+meter = "llm.tokens"
+credits = 2.50
+per = 1_000_000
+rounding = "up"
+effective_at = 2026-01-01T01:00:00+01:00
+
+[[prices]]
+meter = "llm.tokens"
+dimensions = { model = "m-large" }
+credits = 0.000001
+effective_at = "2026-06-01T00:00:00Z"
+"""
+
+
+def test_a_book_of_prices_is_imported_however_often(tallystick: Commands, tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(BOOK)
+    tallystick.json("organizations", "create", "Acme")
+    tally = {"object": "price_import", "added": 2, "unchanged": 0}
+    assert tallystick.json("prices", "import", path) == tally
+    assert tallystick.json("prices", "import", path) == tally | {"added": 0, "unchanged": 2}
+    large, plain = tallystick.json("prices", "list")["data"]
+    assert (plain["credits"], plain["per"], plain["rounding"]) == (Decimal("2.5"), 1_000_000, "up")
+    assert plain["effective_at"] == "2026-01-01T00:00:00.000000Z"
+    assert (large["credits"], large["dimensions"]) == (Decimal("0.000001"), {"model": "m-large"})
+    assert "llm.tokens\tmodel=m-large\t0.000001\t1\t" in tallystick("prices", "list").out
+
+
+def test_a_book_of_more_prices_than_a_request_takes(tallystick: Commands, tmp_path: Path) -> None:
+    entry = '[[prices]]\nmeter = "{}"\ncredits = 1\neffective_at = {}T00:00:00Z\n'
+    path = tmp_path / "prices.toml"
+    path.write_text("".join(entry.format(f"m{number}", "2026-01-01") for number in range(1001)))
+    tallystick.json("organizations", "create", "Acme")
+    assert tallystick.json("prices", "import", path)["added"] == 1001
+    path.write_text(path.read_text() + entry.format("late", "1999-01-01"))
+    failure = tallystick("prices", "import", path)
+    assert failure.code == REFUSED
+    assert "/prices/1/effective_at" in failure.err
+    assert "The first 1000 prices of the file are in the book." in failure.err
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "what"),
+    [
+        (b"prices = [", MISUSED, "is no TOML"),
+        (b"\xff", MISUSED, "is no TOML"),
+        (b"", REFUSED, "/prices"),
+        (b"price = 1", REFUSED, "/price"),
+        (b"prices = 1", REFUSED, "/prices"),
+        (b'[[prices]]\nmeter = "m"\ncredits = 1\n', REFUSED, "effective_at"),
+        (b'[[prices]]\nmeter = "m"\ncredits = nan\neffective_at = 2026-01-01T00:00:00Z\n',
+         REFUSED, "/prices/0/credits"),
+        (b'[[prices]]\nmeter = "m"\ncredits = 1\neffective_at = 2026-01-01T00:00:00\n',
+         REFUSED, "/prices/0/effective_at"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_book_is_refused(
+    tallystick: Commands, tmp_path: Path, content: bytes, code: int, what: str
+) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_bytes(content)
+    tallystick.json("organizations", "create", "Acme")
+    failure = tallystick("prices", "import", path)
+    assert (failure.code, failure.out) == (code, "")
+    assert what in failure.err
+    assert tallystick.json("prices", "list")["data"] == []
+
+
+def test_a_price_is_ended(tallystick: Commands, tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(BOOK)
+    tallystick.json("organizations", "create", "Acme")
+    tallystick.json("prices", "import", path)
+    large, _ = tallystick.json("prices", "list")["data"]
+    ended = tallystick.json("prices", "end", large["id"], "--at", "2026-07-01T00:00:00Z")
+    assert ended == large | {"ends_at": "2026-07-01T00:00:00.000000Z"}
+    later = tallystick("prices", "end", large["id"], "--at", "2026-08-01T00:00:00Z")
+    assert (later.code, later.out) == (REFUSED, "")
+    assert tallystick("prices", "end", "price_none").code == REFUSED

@@ -216,7 +216,7 @@ def test_rejected_lines_are_listed_for_a_person(tallystick: Commands, tmp_path: 
         "duplicates\t0",
         "rejected\t1",
         "line\tid\twhy",
-        "2\t\tvalidation_failed: /credits: Object missing required field `credits`",
+        "2\tbad\tvalidation_failed: /credits: is required (or 'quantity', beside 'meter')",
     ]
     assert "nothing is booked twice" in result.err
 
@@ -371,3 +371,17 @@ def test_on_a_terminal_tables_fit_and_ids_stay_whole(tallystick: Commands) -> No
         assert allowance["id"] in said
         assert "1,000" in said
         assert max(len(line.rstrip()) for line in said.splitlines()) <= 80
+
+
+def test_csv_may_say_quantities(tallystick: Commands, tmp_path: Path) -> None:
+    book = file_of(
+        tmp_path,
+        "prices.toml",
+        b'[[prices]]\nmeter = "m"\ncredits = 1\nper = 1000\neffective_at = 2026-01-01T00:00:00Z\n',
+    )
+    tallystick.json("prices", "import", book)
+    content = b"id,credits,quantity,meter\na,,1500,m\nb,0.5,,m\nc,1,1,m\nd,,one,m\ne,,1,?\n"
+    assert import_usage(tallystick, file_of(tmp_path, "a.csv", content)) == ((2, 0, 3), [4, 5, 6])
+    assert consumed(tallystick) == "2"
+    only = file_of(tmp_path, "b.csv", b"id,quantity,meter\na,1500,m\nf,1e3,m\n")
+    assert import_usage(tallystick, only) == ((1, 1, 0), [])

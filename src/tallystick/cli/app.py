@@ -19,6 +19,7 @@ from tallystick.cli.errors import (
 from tallystick.cli.grants import grants
 from tallystick.cli.keys import keys
 from tallystick.cli.organizations import organizations
+from tallystick.cli.prices import prices
 from tallystick.cli.serve import serve
 from tallystick.cli.settings import config, migrate
 from tallystick.cli.usage import usage
@@ -46,6 +47,7 @@ for command in (
     organizations,
     keys,
     grants,
+    prices,
     balance,
     usage,
     config,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ORGANIZATIONS: Final = "/v1/admin/organizations"
 OPERATOR_KEYS: Final = "/v1/admin/keys"
+PRICES: Final = "/v1/admin/prices"
 USAGE: Final = "/v1/organization/credits/usage"
 _ACT_FOR: Final = "Tallystick-Organization"
 _PATIENCE_SECONDS: Final = 5

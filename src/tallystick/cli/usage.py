@@ -93,7 +93,7 @@ async def import_(
     that are rejected are listed with their numbers, the others are booked, and the exit code is 5.
 
     \b
-    CSV:    id,credits,meter,timestamp,on_insufficient,dimension:<name>
+    CSV:    id,credits (or quantity),meter,timestamp,on_insufficient,dimension:<name>
     NDJSON: {"id": "evt-1", "credits": 1.25, "meter": "llm.tokens"}
     """
     form = format_of(file, form)

@@ -1,9 +1,10 @@
 """Files of usage events: lines of a file become lines that the service reads.
 
-CSV has a column for each field (`id`, `credits`, `meter`, `timestamp`, `on_insufficient`) and one
-`dimension:<name>` for each dimension; an empty cell is a field not given. NDJSON and CloudEvents
-have one JSON object a line. Nothing is judged here that the service judges: a cell that is no
-number is passed on as the text that it is, so that its line is rejected by whoever knows the rules.
+CSV has a column for each field (`id`, `credits` or `quantity`, `meter`, `timestamp`,
+`on_insufficient`) and one `dimension:<name>` for each dimension; an empty cell is a field that is
+not given. NDJSON and CloudEvents have one JSON object a line. Nothing is judged here that the
+service judges: a cell that is no number is passed on as the text that it is, so that its line is
+rejected by whoever knows the rules.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 FORMATS: Final = ("csv", "ndjson", "cloudevents")
 MAX_LINE: Final = 65_536
 _ENDINGS: Final = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
-_FIELDS: Final = ("id", "credits", "meter", "timestamp", "on_insufficient")
-_REQUIRED: Final = ("id", "credits")
+_AMOUNTS: Final = ("credits", "quantity")
+_TEXTS: Final = ("id", "meter", "timestamp", "on_insufficient")
+_FIELDS: Final = ("id", *_AMOUNTS, "meter", "timestamp", "on_insufficient")
 _DIMENSION: Final = "dimension:"
 # What can be put between the other fields without becoming anything but a number, or an error.
 _NUMBERLIKE: Final = re.compile(r"-?[0-9][0-9.eE+-]*")
@@ -109,7 +111,9 @@ def _bounded(text: io.TextIOWrapper) -> Iterator[str]:
 def _header(cells: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
     unknown = [name for name in names if name not in _FIELDS and not name.startswith(_DIMENSION)]
-    missing = [name for name in _REQUIRED if name not in names]
+    missing = ["id"] if "id" not in names else []
+    if not any(name in names for name in _AMOUNTS):
+        missing.append("credits")
     twice = [name for name in names if names.count(name) > 1]
     for what, found in (("unknown", unknown), ("missing", missing), ("repeated", twice)):
         if found:
@@ -123,9 +127,7 @@ def _header(cells: list[str]) -> list[str]:
 def _event(header: list[str], row: list[str]) -> bytes:
     """The JSON of a row. Cells beyond the header's become a field that nobody knows."""
     cells = dict(zip(header, row, strict=False))
-    fields: dict[str, object] = {
-        name: cells[name] for name in _FIELDS if cells.get(name) and name != "credits"
-    }
+    fields: dict[str, object] = {name: cells[name] for name in _TEXTS if cells.get(name)}
     if dimensions := {
         name.removeprefix(_DIMENSION): cell
         for name, cell in cells.items()
@@ -134,10 +136,12 @@ def _event(header: list[str], row: list[str]) -> bytes:
         fields["dimensions"] = dimensions
     if len(row) > len(header):
         fields["cells without a column"] = row[len(header) :]
-    amount = cells.get("credits", "").strip()
-    if amount and not _NUMBERLIKE.fullmatch(amount):
-        amount = json.dumps(amount)
-    rest = json.dumps(fields)
-    if not amount:
-        return rest.encode()
-    return f'{{"credits": {amount}{", " if fields else ""}{rest[1:]}'.encode()
+    amounts = {name: cells.get(name, "").strip() for name in _AMOUNTS}
+    parts = [f'"{name}": {_spelled(text)}' for name, text in amounts.items() if text]
+    parts += [json.dumps(fields)[1:-1]] if fields else []
+    return f"{{{', '.join(parts)}}}".encode()
+
+
+def _spelled(text: str) -> str:
+    """A number as it stands there, so that it stays exact; anything else as text."""
+    return text if _NUMBERLIKE.fullmatch(text) else json.dumps(text)
