@@ -175,7 +175,9 @@ async def test_a_time_without_a_price_is_refused_with_the_times_that_have_one(w:
 async def test_dimensions_without_a_price_are_refused(w: World) -> None:
     key = await spender(w)
     await price_of(w, "llm.tokens", dimensions=LARGE)
-    assert_invalid(await post(w, key, EVENT), "/dimensions")
+    answer = await post(w, key, EVENT)
+    assert_invalid(answer, "/dimensions")
+    assert answer.json()["details"]["known_dimensions"] == ["model"]
 
 
 @in_world

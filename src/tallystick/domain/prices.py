@@ -149,6 +149,10 @@ class MeterPrices:
                 return price
         return None
 
+    def dimension_names(self) -> tuple[str, ...]:
+        """The names of all dimensions that prices of the meter ask for."""
+        return tuple(sorted({name for names in self.by_names for name in names}))
+
     def lines_for(self, dimensions: Mapping[str, str]) -> Iterator[Line]:
         """Lines whose dimensions are among these, those with the most of them first."""
         for names, lines in self.by_names.items():
@@ -187,7 +191,8 @@ def rate(
         return Refusal(reason=Reason.NO_SUCH_METER, names=book.known)
     price = prices.price_at(dimensions, at)
     if price is None:
-        return Refusal(reason=Reason.NO_PRICE, figures=_other_times(prices, dimensions or {}, at))
+        figures = _other_times(prices, dimensions or {}, at)
+        return Refusal(reason=Reason.NO_PRICE, figures=figures, names=prices.dimension_names())
     used = price.charge(quantity)
     if used > MAX_AMOUNT:
         return Refusal(reason=Reason.CHARGE_LIMIT, figures={"most": MAX_AMOUNT})

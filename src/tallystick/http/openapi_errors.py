@@ -124,6 +124,11 @@ _DETAILS: Final[Mapping[str, Schema]] = {
             "items": {"type": "string"},
             "description": "Of an unknown meter: some that have prices.",
         },
+        "known_dimensions": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Where other dimensions have a price: the names that prices ask for.",
+        },
         "takes_effect_at": {
             "type": "string",
             "format": "date-time",

@@ -111,6 +111,10 @@ class Rating(msgspec.Struct):
 _decode_rating: Final = msgspec.json.Decoder(Rating).decode
 
 
+_MOST_NAMED: Final = 20
+"""Names that an error lists."""
+
+
 def receipt_answer(outcome: Booked | Refusal) -> Answer:
     """The answer to a single event; raises what refused it."""
     if isinstance(outcome, Refusal):
@@ -237,7 +241,7 @@ def refusal_error(refusal: Refusal, at: str = "", **details: object) -> ApiError
             known = {"known_meters": refusal.names, **details}
             return invalid(at + "/meter", "has no price", "unknown_meter", known)
         case Reason.NO_PRICE:
-            return _not_priced(figures, at, details)
+            return _not_priced(refusal, at, details)
         case Reason.CHARGE_LIMIT:
             message = f"comes to more than {format_credits(figures['most'])} credits"
             return invalid(at + "/quantity", message, details=details)
@@ -265,12 +269,16 @@ def _not_covered(figures: Mapping[str, int], details: Mapping[str, object]) -> A
     )
 
 
-def _not_priced(figures: Mapping[str, int], at: str, details: Mapping[str, object]) -> ApiError:
+def _not_priced(refusal: Refusal, at: str, details: Mapping[str, object]) -> ApiError:
     """Where other times have a price, it is the time that is wrong; else the dimensions are."""
-    times = {name: time_json(instant) for name, instant in figures.items()}
-    field = "/timestamp" if len(times) > 1 else "/dimensions"
+    known: dict[str, object] = {
+        name: time_json(instant) for name, instant in refusal.figures.items()
+    }
+    field = "/timestamp"
+    if len(known) == 1:
+        field, known["known_dimensions"] = "/dimensions", refusal.names[:_MOST_NAMED]
     message = "the meter has no price for these dimensions at that time"
-    return invalid(at + field, message, "no_price", {**times, **details})
+    return invalid(at + field, message, "no_price", {**known, **details})
 
 
 def interrupted(failure: StoreError | Overloaded, *, is_partial: bool) -> ApiError:
