@@ -45,6 +45,7 @@ from tallystick.ledger.work import Unit, Work
 from tallystick.storage import rows
 from tallystick.storage.sqlite import Database, SqliteStore
 from tallystick.storage.sqlite_load import SQL, load_accounts
+from tallystick.storage.sqlite_usage import day_row
 
 Ids = Literal["ordered", "random"]
 
@@ -257,12 +258,13 @@ def _write_the_rest(
     """What follows from the entries."""
     connection.execute(
         "INSERT INTO usage_events"
-        " (organization_id, event_id, sequence, dimensions, overdraw)"
-        " SELECT organization_id, event_id, sequence, NULL, 0 FROM entries"
+        " (organization_id, event_id, sequence, overdraw)"
+        " SELECT organization_id, event_id, sequence, 0 FROM entries"
         " WHERE kind = 'usage.booked' ORDER BY event_id, organization_id"
     )
-    counted = ((*key, events * 1000, events) for key, events in sorted(rollups.items()))
-    connection.executemany(SQL["add_to_rollup"], counted)
+    counted = [(key, (events * 1000, events)) for key, events in sorted(rollups.items())]
+    connection.executemany(SQL["add_to_rollup"], [(*key, *amounts) for key, amounts in counted])
+    connection.executemany(SQL["add_to_day"], [day_row(*each) for each in counted])
     for account in accounts:
         connection.execute(SQL["move_account"], rows.moved_account_row(account))
         grants = account.grants.values()

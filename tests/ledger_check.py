@@ -34,6 +34,8 @@ ENTRIES: Final = "SELECT * FROM entries WHERE organization_id = ? ORDER BY seque
 GRANTS: Final = "SELECT * FROM grants WHERE organization_id = ? ORDER BY issued"
 PERIODS: Final = "SELECT * FROM periods WHERE organization_id = ? ORDER BY period_index"
 EVENTS: Final = "SELECT * FROM usage_events WHERE organization_id = ? ORDER BY sequence"
+DIMENSIONS: Final = "SELECT * FROM event_dimensions WHERE organization_id = ?"
+DAYS: Final = "SELECT * FROM usage_days WHERE organization_id = ?"
 ROLLUPS: Final = "SELECT * FROM usage_rollups WHERE organization_id = ?"
 
 Row = Mapping[str, Any]
@@ -272,15 +274,16 @@ class Tally:
         self.remaining -= covered
         self.consumed += entry["credits"]
         self.overage += entry["credits"] - covered
-        bucket = entry["occurred_at"] - entry["occurred_at"] % QUARTER
-        where = (
-            bucket,
-            entry["teamspace_id"] or "",
-            entry["meter"] or "",
-            entry["api_key_id"] or "",
-        )
+        where = (*_place(entry), "", "")
         self.rollups[where] += entry["credits"]
         self.counts[where] += 1
+
+
+def _place(entry: Row) -> tuple[object, ...]:
+    """Quarter of an hour, teamspace, meter and key."""
+    quarter = entry["occurred_at"] - entry["occurred_at"] % QUARTER
+    names = ("teamspace_id", "meter", "api_key_id")
+    return (quarter, *(entry[name] or "" for name in names))
 
 
 # ── what is materialised beside them ──
@@ -327,22 +330,30 @@ def _check_usage(connection: apsw.Connection, organization_id: str, tally: Tally
     rows = _rows(connection, EVENTS, organization_id)
     computed = [(name, entry["sequence"]) for name, entry in tally.events.items()]
     _expect("usage events", computed, [(row["event_id"], row["sequence"]) for row in rows])
+    _count_dimensions(_rows(connection, DIMENSIONS, organization_id), tally)
     stored = dict(_rollups(_rows(connection, ROLLUPS, organization_id)))
     expected = {where: (used, tally.counts[where]) for where, used in tally.rollups.items()}
     _expect("roll-ups", expected, stored)
+    _check_days(_rows(connection, DAYS, organization_id), stored)
 
 
 def _check_ratings(connection: apsw.Connection, organization_id: str, tally: Tally) -> None:
     """The price that an entry names was for such events at that time, and comes to its credits."""
     prices = {row["price_id"]: row for row in _rows(connection, "SELECT * FROM prices")}
+    said = {
+        row["sequence"]: json.loads(row["dimensions"])
+        for row in _rows(connection, DIMENSIONS, organization_id)
+        if row["erased_at"] is None
+    }
     for event in _rows(connection, EVENTS, organization_id):
         entry = tally.events[event["event_id"]]
         rated = json.loads(entry["detail"] or "{}")
         if "price_id" in rated:
             row = prices[rated["price_id"]]
-            dimensions = json.loads(event["dimensions"] or "{}")
             asked = json.loads(row["dimensions"])
             _expect("the meter", row["meter"], entry["meter"])
+            # Those that were erased say nothing any more.
+            dimensions = said.get(event["sequence"], asked)
             _expect("dimensions", asked, {name: dimensions.get(name) for name in asked})
             assert row["effective_at"] <= entry["occurred_at"], "rated before there was a price"
             charge = cost(_oracle_price(row), Fraction(rated["quantity"])) / MICRO
@@ -361,7 +372,44 @@ def _oracle_price(row: Row) -> OraclePrice:
     )
 
 
-def _rollups(rows: list[Row]) -> Iterator[tuple[tuple[object, ...], tuple[int, int]]]:
+def _count_dimensions(rows: list[Row], tally: Tally) -> None:
+    entries = {entry["sequence"]: entry for entry in tally.events.values()}
     for row in rows:
-        where = (row["bucket"], row["teamspace_id"], row["meter"], row["api_key_id"])
-        yield where, (row["credits"], row["events"])
+        if row["erased_at"] is not None:
+            continue
+        said = json.loads(row["dimensions"])
+        text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        digest = hashlib.sha256(row["salt"] + text.encode()).digest()
+        _expect(f"the digest of the dimensions of entry {row['sequence']}", digest, row["digest"])
+        entry = entries[row["sequence"]]
+        for name in json.loads(row["counted"]):
+            where = (*_place(entry), name, said[name])
+            tally.rollups[where] += entry["credits"]
+            tally.counts[where] += 1
+
+
+def _check_days(rows: list[Row], rollups: Mapping[tuple[Any, ...], tuple[int, int]]) -> None:
+    expected: Counter[tuple[object, ...]] = Counter()
+    for (bucket, *names), amounts in rollups.items():
+        day = bucket - bucket % (96 * QUARTER)
+        for hour in range(1, 25):
+            before = bucket < day + hour * 4 * QUARTER
+            for what, amount in zip(("credits", "events"), amounts, strict=True):
+                expected[day, *names, f"{what}_{hour:02}"] += amount * before
+    stored = {
+        (row["day"], *_names(row), name): row[name]
+        for row in rows
+        for name in row
+        if name.startswith(("credits_", "events_"))
+    }
+    _expect("days", dict(expected), stored)
+
+
+def _rollups(rows: list[Row]) -> Iterator[tuple[tuple[Any, ...], tuple[int, int]]]:
+    for row in rows:
+        yield (row["bucket"], *_names(row)), (row["credits"], row["events"])
+
+
+def _names(row: Row) -> list[str]:
+    names = ("teamspace_id", "meter", "api_key_id", "dimension", "value")
+    return [row[name] for name in names]

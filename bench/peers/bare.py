@@ -16,16 +16,17 @@ from typing import Final, NamedTuple
 
 from bench.ledgers import KEY, METER, TEAMSPACE, Case, Ids, IdSource, clock, connect, names
 from bench.peers import alone
-from tallystick.domain.usage import BUCKET
+from tallystick.domain.usage import BUCKET, RollupKey
 from tallystick.storage import rows
 from tallystick.storage.sqlite_load import SQL, load_accounts
+from tallystick.storage.sqlite_usage import day_row
 
 DATABASE: Final = "bare.db"
 _CREDITS: Final = 1000
 _HASH: Final = bytes(32)
 _ADD_ID: Final = """
-    INSERT INTO usage_events (organization_id, event_id, sequence, dimensions, overdraw)
-    VALUES (?1, ?2, ?3, NULL, 0)
+    INSERT INTO usage_events (organization_id, event_id, sequence, overdraw)
+    VALUES (?1, ?2, ?3, 0)
 """
 
 
@@ -42,6 +43,7 @@ class Rows(NamedTuple):
     entries: list[rows.Row]
     ids: list[rows.Row]
     rollups: list[rows.Row]
+    days: list[rows.Row]
     accounts: list[rows.Row]
     grants: list[rows.Row]
 
@@ -62,7 +64,7 @@ class Bare:
 
     def _rows(self) -> Rows:
         now = clock()
-        made = Rows([], [], [], [], [])
+        made = Rows([], [], [], [], [], [])
         for event_id, at in zip(self._ids.take(self._case.events), self._number, strict=False):
             account = self._accounts[at % len(self._accounts)]
             drawn = f'[["{account.allowance_grant_id}",{_CREDITS}]]'
@@ -77,7 +79,9 @@ class Bare:
             account.consumed += _CREDITS
             bucket = now - now % BUCKET
             name = account.organization_id
-            made.rollups.append((name, bucket, TEAMSPACE, METER, KEY, _CREDITS, 1))
+            key = RollupKey(name, bucket, TEAMSPACE, METER, KEY)
+            made.rollups.append((*key, _CREDITS, 1))
+            made.days.append(day_row(key, (_CREDITS, 1)))
             made.accounts.append(rows.moved_account_row(account))
             grant = account.grants[account.allowance_grant_id or ""]
             grant.remaining -= _CREDITS
@@ -90,6 +94,7 @@ class Bare:
         connection.executemany(SQL["add_entry"], made.entries)
         connection.executemany(_ADD_ID, made.ids)
         connection.executemany(SQL["add_to_rollup"], made.rollups)
+        connection.executemany(SQL["add_to_day"], made.days)
         connection.executemany(SQL["move_account"], made.accounts)
         connection.executemany(SQL["change_grant"], made.grants)
         connection.execute(SQL["commit"])

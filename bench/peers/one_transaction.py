@@ -19,7 +19,9 @@ from typing import Final
 
 from bench.ledgers import KEY, METER, TEAMSPACE, IdSource, clock, connect, names
 from bench.peers import alone
-from tallystick.domain.usage import BUCKET
+from tallystick.domain.usage import BUCKET, RollupKey
+from tallystick.storage.sqlite_load import SQL
+from tallystick.storage.sqlite_usage import day_row
 
 DATABASE: Final = "one-transaction.db"
 _CREDITS: Final = 1_000_000
@@ -90,12 +92,10 @@ class OneTransaction:
             " VALUES (?, ?, ?, 0)",
             (organization_id, event_id, sequence),
         )
-        connection.execute(
-            "INSERT INTO usage_rollups (organization_id, bucket, teamspace_id, meter, api_key_id,"
-            " credits, events) VALUES (?, ?, ?, ?, ?, ?, 1)"
-            " ON CONFLICT DO UPDATE SET credits = credits + excluded.credits, events = events + 1",
-            (organization_id, now - now % BUCKET, TEAMSPACE, METER, KEY, _CREDITS),
-        )
+        bucket = now - now % BUCKET
+        key = RollupKey(organization_id, bucket, TEAMSPACE, METER, KEY)
+        connection.execute(SQL["add_to_rollup"], (*key, _CREDITS, 1))
+        connection.execute(SQL["add_to_day"], day_row(key, (_CREDITS, 1)))
         connection.execute(
             "UPDATE accounts SET remaining = ?, consumed = ?, sequence = ?, head = ?,"
             " advanced_to = ? WHERE organization_id = ?",

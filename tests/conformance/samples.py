@@ -52,6 +52,7 @@ def organization(organization_id: str = ACME, external_id: str | None = None) ->
         external_id=external_id,
         default_teamspace_id=HOME,
         rate_limits={"usage.create": 7, "credits.get": 2**40},
+        usage_dimensions=(UNICODE, "model"),
         content=bytes(range(32)),
         created_at=START,
     )

@@ -8,6 +8,7 @@ import pytest
 
 from tallystick.domain.account import Account
 from tallystick.domain.commands import AccountStatus
+from tallystick.domain.dimensions import KeptDimensions
 from tallystick.domain.directory import KeyLevel
 from tallystick.domain.entries import GENESIS, EntryKind, Sealed, seal
 from tallystick.domain.grants import GrantKind, GrantStatus
@@ -21,6 +22,7 @@ from tallystick.ledger.ports import (
     PeriodRow,
     Replay,
     ReplayKey,
+    UsageRecord,
     UsageRow,
     Wanted,
 )
@@ -145,21 +147,35 @@ def test_usage_events_lead_to_their_entries(backend: Backend) -> None:
     entries[1] = entries[1]._replace(event_id="bare")
     elsewhere = full_entry(1, EntryKind.USAGE_BOOKED, OTHER)
     usage = [
-        UsageRow(ACME, "event-1", 1, f'{{"model":"{UNICODE[:3]}"}}', overdraw=True),
-        UsageRow(ACME, "bare", 2, None, overdraw=False),
-        UsageRow(OTHER, "event-1", 1, None, overdraw=False),
+        UsageRow(ACME, "event-1", 1, overdraw=True),
+        UsageRow(ACME, "bare", 2, overdraw=False),
+        UsageRow(OTHER, "event-1", 1, overdraw=False),
     ]
-    backend.write(Changes(entries=seal([*entries, elsewhere], GENESIS), usage=usage))
+    kept = KeptDimensions({"model": UNICODE}, b"\x00salt", bytes(range(32)), ("model",))
+    backend.write(
+        Changes(
+            entries=seal([*entries, elsewhere], GENESIS),
+            usage=usage,
+            dimensions={(ACME, 1): kept},
+        )
+    )
     wanted = Wanted(events={(ACME, "event-1"), (ACME, "bare"), (OTHER, "event-1"), (OTHER, "bare")})
     assert backend.load(wanted).events == {
         (ACME, "event-1"): entries[0],
         (ACME, "bare"): entries[1],
         (OTHER, "event-1"): elsewhere,
     }
-    stored = backend.rows(
-        "SELECT organization_id, event_id, sequence, dimensions, overdraw FROM usage_events"
-    )
+    assert backend.load(wanted).dimensions == {(ACME, "event-1"): kept}
+    stored = backend.rows("SELECT organization_id, event_id, sequence, overdraw FROM usage_events")
     assert {tuple(row) for row in stored} == set(usage)
+
+    def read(organization_id: str, event_id: str) -> UsageRecord | None:
+        return backend.run(backend.reader.usage_event(organization_id, event_id))
+
+    assert read(ACME, "event-1") == UsageRecord(entries[0], overdraw=True, dimensions=kept)
+    assert read(ACME, "bare") == UsageRecord(entries[1], overdraw=False, dimensions=None)
+    assert read(OTHER, "event-1") == UsageRecord(elsewhere, overdraw=False, dimensions=None)
+    assert read(OTHER, "bare") is None
 
 
 def test_organizations(backend: Backend) -> None:

@@ -57,7 +57,7 @@ def spend(account: Account, *, event_id: str = "spent") -> Changes:
     return Changes(
         accounts=[after],
         entries=sealed,
-        usage=[UsageRow(ACME, event_id, entry.sequence, None, overdraw=False)],
+        usage=[UsageRow(ACME, event_id, entry.sequence, overdraw=False)],
         rollups={RollupKey(ACME, 0, HOME, "", ""): (CREDIT, 1)},
     )
 

@@ -134,7 +134,7 @@ def test_an_id_that_nobody_looked_up_is_refused_all_the_same(
 ) -> None:
     """The last line of defence is the store's."""
     world.book(ACME, ["first"])
-    rows = [UsageRow(ACME, event, 10**6, None, overdraw=False) for event in events]
+    rows = [UsageRow(ACME, event, 10**6, overdraw=False) for event in events]
     with pytest.raises(StatementRejected):
         world.append(Changes(usage=rows))
     world.check()

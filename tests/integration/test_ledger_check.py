@@ -28,7 +28,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def live(server: Server) -> None:
     """Every kind of entry that can be had without waiting for a period to end."""
-    acme = server.organization(allowance=10, overage={"mode": "allow"})
+    acme = server.organization(allowance=10, overage={"mode": "allow"}, usage_dimensions=["model"])
     server.organization("Nothing happens here")
     secret = server.key(acme)
     later = (datetime.now(UTC) + timedelta(days=3)).isoformat()
@@ -95,6 +95,9 @@ FORGERIES = {
     "a roll-up's credits": "UPDATE usage_rollups SET credits = credits + 1",
     "a roll-up's events": "UPDATE usage_rollups SET events = events + 1",
     "a roll-up's time": "UPDATE usage_rollups SET bucket = bucket + 900000000",
+    "a day": "UPDATE usage_days SET credits_17 = credits_17 + 1",
+    "a day's value": "UPDATE usage_days SET value = 'large' WHERE dimension = 'model'",
+    "a dimension": 'UPDATE event_dimensions SET dimensions = \'{"model":"large"}\'',
     "a roll-up is deleted": "DELETE FROM usage_rollups WHERE meter = 'llm.tokens'",
 }
 
@@ -104,6 +107,7 @@ NO_TRIGGERS = """
     DROP TRIGGER usage_events_refuse_update;
     DROP TRIGGER usage_events_refuse_delete;
     DROP TRIGGER prices_refuse_update;
+    DROP TRIGGER event_dimensions_are_only_erased;
 """
 
 

@@ -194,9 +194,9 @@ MUTATIONS = (
     ),
     Mutation(
         "rule 8: the same id with other content is a conflict",
-        "decide",
-        "if earlier.entry.content != command.content:",
-        "if len(earlier.entry.content or b'') != len(command.content):",
+        "commands",
+        "return entry.content == command.content",
+        "return len(entry.content or b'') == len(command.content)",
     ),
     Mutation(
         "rule 8: no timestamp differs from any timestamp",
@@ -207,8 +207,8 @@ MUTATIONS = (
     Mutation(
         "rule 8: the teamspace is part of the content",
         "commands",
-        "overdraw), _part(teamspace_id), _part(meter)]",
-        "overdraw), _part(meter)]",
+        "_two_parts(teamspace_id, meter), digest",
+        "_part(meter), digest",
     ),
     Mutation(
         "rule 8: duplicates are looked up before any state is judged",

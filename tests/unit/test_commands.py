@@ -9,13 +9,18 @@ import pytest
 from tallystick.domain.commands import (
     DAY,
     EARLIEST,
+    BookUsage,
     CreateGrant,
     grant_content,
+    is_repeated,
     is_too_early,
     is_too_late,
     usage_content,
 )
+from tallystick.domain.dimensions import KeptDimensions, dimensions_digest
+from tallystick.domain.entries import Entry, EntryKind
 from tallystick.domain.grants import GrantKind
+from tests.conformance.samples import full_entry
 from tests.unit.life import at
 
 SAID: dict[str, Any] = {
@@ -25,12 +30,13 @@ SAID: dict[str, Any] = {
     "dimensions": {"model": "m-large", "region": "eu"},
     "overdraw": False,
     "teamspace_id": "ts_1",
+    "salt": b"0123456789abcdef",
 }
 
 
 def test_the_digest_of_usage_never_changes() -> None:
     assert usage_content(**SAID).hex() == (
-        "a3f1f9d2e380643b5b470a58d878e185eb75753a97a25661cd50917af6637115"
+        "f583b878fcc5a39a8caf342a465e6d98df59ca96916082b71f2b5f361f4ffa73"
     )
 
 
@@ -55,6 +61,7 @@ def test_the_digest_of_a_grant_never_changes() -> None:
         {"dimensions": {"model": "m-largeregion", "": "eu"}},
         {"overdraw": True},
         {"teamspace_id": "ts_2"},
+        {"salt": b"fedcba9876543210"},
     ],
 )
 def test_other_content_has_another_digest(changed: dict[str, Any]) -> None:
@@ -97,3 +104,39 @@ def test_usage_is_dated_at_most_a_day_ahead() -> None:
     now = at("2026-01-10")
     assert not is_too_late(now + DAY, now)
     assert is_too_late(now + DAY + 1, now)
+
+
+def command(**changed: object) -> BookUsage:
+    facts = SAID | changed
+    content = usage_content(**facts)
+    return BookUsage(
+        event_id="evt-1",
+        credits=facts.pop("credits_used"),
+        api_key_id=None,
+        content=content,
+        **facts,
+    )
+
+
+def entry_of(booked: BookUsage) -> Entry:
+    return full_entry(1, EntryKind.USAGE_BOOKED)._replace(content=booked.content)
+
+
+@pytest.mark.parametrize("is_erased", [False, True])
+def test_a_repetition_has_a_salt_of_its_own(is_erased: bool) -> None:
+    first, again = command(), command(salt=b"another salt")
+    digest = dimensions_digest(SAID["dimensions"], SAID["salt"])
+    kept = KeptDimensions(SAID["dimensions"], SAID["salt"], digest)
+    if is_erased:
+        kept = kept._replace(dimensions=None, salt=None)
+    entry = entry_of(first)
+    assert first.content != again.content
+    assert is_repeated(entry, again, kept)
+    assert not is_repeated(entry, command(meter=None), kept)
+    assert is_repeated(entry, command(dimensions={"model": "x"}), kept) == is_erased
+
+
+def test_without_dimensions_contents_are_compared_and_nothing_is_digested() -> None:
+    plain = command(dimensions=None)
+    assert is_repeated(entry_of(plain), command(dimensions=None, salt=b""), None)
+    assert not is_repeated(entry_of(plain), command(), None)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tallystick.domain.dimensions import dimensions_digest
 from tallystick.domain.entries import canonical_json
 from tallystick.domain.errors import Refusal
 from tallystick.domain.grants import DEFAULT_PRIORITY, GrantKind
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tallystick.domain.budgets import Budget
+    from tallystick.domain.dimensions import KeptDimensions
     from tallystick.domain.entries import Entry
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold
@@ -56,6 +58,8 @@ class BookUsage(NamedTuple):
     api_key_id: str | None
     content: bytes
     quantity: int | None = None
+    salt: bytes = b""
+    """Random where there are dimensions: what is kept of them must not let anybody guess them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +298,8 @@ class Earlier(NamedTuple):
     """The grants that the usage event drew from, by id."""
     prices: PriceBook = NO_PRICES
     """The prices of the meter whose quantity is to be rated."""
+    dimensions: KeptDimensions | None = None
+    """What is kept of the usage event's dimensions; None where it has none."""
 
 
 NOTHING_EARLIER: Final = Earlier()
@@ -308,12 +314,49 @@ def usage_content(
     overdraw: bool,
     teamspace_id: str,
     quantity: int | None = None,
+    salt: bytes = b"",
 ) -> bytes:
     """The digest by which a repeated event is told from a changed one (rule 8).
 
     Defaults count as named; no timestamp differs from any timestamp. Where a `quantity` was sent it
-    stands in place of the credits, so a new price makes no other event of it.
+    stands in place of the credits, so a new price makes no other event of it. Dimensions enter by
+    a digest of their own, so that they can be erased and the rest still be compared.
     """
+    digest = dimensions_digest(dimensions, salt) if dimensions else b""
+    return _content(credits_used, meter, occurred_at, overdraw, teamspace_id, quantity, digest)
+
+
+def is_repeated(entry: Entry, command: BookUsage, kept: KeptDimensions | None) -> bool:
+    """Whether `command` says what `entry` was booked for.
+
+    A command's salt is a new one each time, so its dimensions are digested again with the first.
+    Where they have been erased, nobody can tell whether they are the same: all else decides.
+    """
+    if kept is None:
+        return entry.content == command.content
+    digest = kept.digest
+    if kept.salt is not None:
+        digest = dimensions_digest(command.dimensions or {}, kept.salt)
+    return entry.content == _content(
+        command.credits,
+        command.meter,
+        command.occurred_at,
+        command.overdraw,
+        command.teamspace_id,
+        command.quantity,
+        digest,
+    )
+
+
+def _content(
+    credits_used: int,
+    meter: str | None,
+    occurred_at: int | None,
+    overdraw: bool,
+    teamspace_id: str,
+    quantity: int | None,
+    digest: bytes,
+) -> bytes:
     moment = -1 if occurred_at is None else occurred_at
     said = b"%d|%d|%d|%b" % (credits_used, moment, overdraw, _two_parts(teamspace_id, meter))
     if quantity is not None:
@@ -323,9 +366,7 @@ def usage_content(
             overdraw,
             _two_parts(teamspace_id, meter),
         )
-    if dimensions:
-        said += b"".join(_part(name) + _part(dimensions[name]) for name in sorted(dimensions))
-    return hashlib.sha256(said).digest()
+    return hashlib.sha256(said + digest).digest()
 
 
 # Which teamspace uses which meter is the same in event after event.

@@ -40,13 +40,17 @@ class CloudProvider(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organization:
-    """`content` is the digest of what created it: it tells a repeat from a clash."""
+    """`content` is the digest of what created it: it tells a repeat from a clash.
+
+    `usage_dimensions` are the dimensions by which statistics of usage can be grouped.
+    """
 
     id: str
     name: str
     external_id: str | None
     default_teamspace_id: str
     rate_limits: Mapping[str, int] = field(default_factory=dict)
+    usage_dimensions: tuple[str, ...] = ()
     content: bytes
     created_at: int
 

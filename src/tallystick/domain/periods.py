@@ -200,6 +200,17 @@ def load_zone(key: str) -> ZoneInfo:
     return _packaged_zone(key)
 
 
+def local_offset(instant: int, timezone: str) -> int:
+    """By how many microseconds the zone's clock is ahead of UTC at `instant`.
+
+    Raises `InvalidSchedule` for an unknown zone, and outside the years 2 to 9998.
+    """
+    if not _FIRST_INSTANT <= instant < _END_INSTANT:
+        raise _out_of_range()
+    reading = _reading_at(instant, load_zone(timezone))
+    return (reading - _EPOCH.replace(tzinfo=None)) // _MICROSECOND - instant
+
+
 def to_instant(moment: datetime) -> int:
     """The instant of an aware datetime, exactly."""
     return (moment - _EPOCH) // _MICROSECOND

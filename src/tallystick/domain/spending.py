@@ -15,6 +15,7 @@ from tallystick.domain.commands import (
     Booked,
     Captured,
     capture_content,
+    is_repeated,
     usage_content,
 )
 from tallystick.domain.entries import Entry, EntryKind, canonical_json
@@ -40,7 +41,7 @@ def book_usage(
     account: Account, command: BookUsage, now: int, earlier: Earlier
 ) -> tuple[Outcome, list[Entry]]:
     if earlier.entry is not None:
-        if earlier.entry.content != command.content:
+        if not is_repeated(earlier.entry, command, earlier.dimensions):
             return Refusal(reason=Reason.ID_REUSED), []
         return Booked(earlier.entry, duplicate=True), []
     detail, quantity = None, command.quantity

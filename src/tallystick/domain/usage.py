@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tallystick.domain.commands import DAY
 
 if TYPE_CHECKING:
+    from tallystick.domain.dimensions import KeptDimensions
     from tallystick.domain.entries import Entry
 
 BUCKET: Final = 900_000_000
@@ -24,11 +25,16 @@ _FARTHEST: Final = 36_525 * DAY
 
 
 class RollupKey(NamedTuple):
+    """What is counted together; each absent name is empty."""
+
     organization_id: str
     bucket: int
     teamspace_id: str
     meter: str
     api_key_id: str
+    dimension: str = ""
+    """Empty where all usage is counted; else only that with this dimension, by `value`."""
+    value: str = ""
 
 
 class PeriodUsageKey(NamedTuple):
@@ -52,8 +58,18 @@ def rollup_key(entry: Entry) -> RollupKey:
             entry.teamspace_id or "",
             entry.meter or "",
             entry.api_key_id or "",
+            "",
+            "",
         ),
     )
+
+
+def dimension_keys(entry: Entry, kept: KeptDimensions) -> list[RollupKey]:
+    """Where a usage entry is counted once more, by each dimension that was declared in time."""
+    if kept.dimensions is None:
+        return []
+    key = rollup_key(entry)
+    return [key._replace(dimension=name, value=kept.dimensions[name]) for name in kept.counted]
 
 
 def burn_rate_per_day(consumed: int, since: int, now: int) -> int:

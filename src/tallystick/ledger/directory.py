@@ -87,6 +87,7 @@ class CreateOrganization(_Single):
     external_id: str | None
     plan: Plan
     rate_limits: Mapping[str, int]
+    usage_dimensions: tuple[str, ...] = ()
     content: bytes
 
     def wants(self, wanted: Wanted) -> None:
@@ -105,6 +106,7 @@ class CreateOrganization(_Single):
             external_id=self.external_id,
             default_teamspace_id=self.teamspace_id,
             rate_limits=self.rate_limits,
+            usage_dimensions=self.usage_dimensions,
             content=self.content,
             created_at=now,
         )
@@ -140,6 +142,7 @@ class UpdateOrganization(_Single):
     organization_id: str
     name: str | None = None
     rate_limits: Mapping[str, int] | None = None
+    usage_dimensions: tuple[str, ...] | None = None
     plan: ChangePlan | None = None
     reschedule: Callable[[Schedule], Schedule] | None = None
     status: AccountStatus | None = None
@@ -167,6 +170,11 @@ class UpdateOrganization(_Single):
             name=organization.name if self.name is None else self.name,
             rate_limits=(
                 organization.rate_limits if self.rate_limits is None else self.rate_limits
+            ),
+            usage_dimensions=(
+                organization.usage_dimensions
+                if self.usage_dimensions is None
+                else self.usage_dimensions
             ),
         )
         if after != organization:

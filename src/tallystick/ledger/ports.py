@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from tallystick.domain.account import Account
     from tallystick.domain.budgets import Budget
     from tallystick.domain.commands import Earlier
+    from tallystick.domain.dimensions import KeptDimensions
     from tallystick.domain.directory import ApiKey, Organization, Secret, Teamspace
     from tallystick.domain.entries import Entry, EntryKind, Sealed
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold, HoldStatus
     from tallystick.domain.prices import Price, PriceBook
     from tallystick.domain.replay import Standing
+    from tallystick.domain.series import Amounts, Group, Grouping
     from tallystick.domain.usage import PeriodUsageKey, RollupKey
 
 
@@ -72,13 +74,20 @@ class Replay(NamedTuple):
 
 
 class UsageRow(NamedTuple):
-    """What a usage event says beyond its entry; `dimensions` is canonical JSON."""
+    """What a usage event says beyond its entry and its dimensions."""
 
     organization_id: str
     event_id: str
     sequence: int
-    dimensions: str | None
     overdraw: bool
+
+
+class UsageRecord(NamedTuple):
+    """A usage event as it can be read back."""
+
+    entry: Entry
+    overdraw: bool
+    dimensions: KeptDimensions | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,8 @@ class Snapshot:
     accounts: dict[str, Account] = field(default_factory=dict)
     organizations: dict[str, Organization] = field(default_factory=dict)
     events: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    dimensions: dict[tuple[str, str], KeptDimensions] = field(default_factory=dict)
+    """What is kept of the dimensions of those `events` that have any."""
     references: dict[tuple[str, str], Earlier] = field(default_factory=dict)
     grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
     holds: dict[tuple[str, str], Hold] = field(default_factory=dict)
@@ -173,13 +184,17 @@ class Changes:
     usage: list[UsageRow] = field(default_factory=list)
     periods: list[PeriodRow] = field(default_factory=list)
     rollups: dict[RollupKey, tuple[int, int]] = field(default_factory=dict)
-    """Micro-credits and events to add."""
+    """Micro-credits and events to add; negative where something is taken out again."""
     period_usage: dict[PeriodUsageKey, tuple[int, int]] = field(default_factory=dict)
     """The same, by billing period."""
     holds: list[tuple[str, Hold]] = field(default_factory=list)
     budgets: dict[tuple[str, str], Budget | None] = field(default_factory=dict)
     """By organization and subject; None where a budget was removed."""
     milestones: list[tuple[str, Standing]] = field(default_factory=list)
+    dimensions: dict[tuple[str, int], KeptDimensions] = field(default_factory=dict)
+    """Of new usage events, by organization and sequence."""
+    erasures: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Usage events that lose their dimensions, and when."""
     organizations: dict[str, Organization] = field(default_factory=dict)
     teamspaces: dict[tuple[str, str], Teamspace] = field(default_factory=dict)
     keys: dict[tuple[str | None, str], ApiKey] = field(default_factory=dict)
@@ -347,6 +362,18 @@ class Reader(Protocol):
     async def price(self, price_id: str) -> Price | None: ...
 
     async def prices(self, page: Page) -> Sequence[Price]: ...
+
+    async def usage_event(self, organization_id: str, event_id: str) -> UsageRecord | None: ...
+
+    async def usage_between(
+        self, organization_id: str, bounds: Sequence[int], grouping: Grouping
+    ) -> Mapping[tuple[int, Group], Amounts]:
+        """What was used in [bounds[n], bounds[n + 1]), by n and group, as of one moment.
+
+        Bounds are multiples of fifteen minutes. Where a dimension is asked for, usage without it
+        has the value None, so that the groups of a bucket always come to all of its usage.
+        """
+        ...
 
     async def due(self, now: int, limit: int) -> Collection[str]:
         """Organizations whose account has something due, longest due first."""

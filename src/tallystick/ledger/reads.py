@@ -6,6 +6,7 @@ in memory, exactly as the next command would do it on disk.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from tallystick.domain.decide import changed, ledger_time
 from tallystick.domain.entries import EntryKind, seal
 from tallystick.domain.ids import entry_id
 from tallystick.domain.replay import Standing
+from tallystick.domain.series import NoSpan, cut, to_points
 from tallystick.domain.usage import (
     BUCKET,
     PACE_WINDOW,
@@ -27,7 +29,7 @@ from tallystick.ledger.ports import BalanceRow, PeriodRow
 from tallystick.ledger.work import period_row
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from tallystick.domain.account import Account
     from tallystick.domain.budgets import Budget
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from tallystick.domain.entries import Entry, Sealed
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold, HoldStatus
+    from tallystick.domain.series import BucketSize, Grouping, Point
     from tallystick.ledger.ports import EntryFilter, Page, Reader
 
 
@@ -83,6 +86,22 @@ class Advanced(NamedTuple):
     now: int
     ahead: list[Sealed]
     stored: int
+
+
+class SeriesAsked(NamedTuple):
+    """A question for usage over time; without bounds it is about the present billing period."""
+
+    start: int | None
+    end: int | None
+    size: BucketSize
+    timezone: str
+    grouping: Grouping
+
+
+class NotDeclared(NamedTuple):
+    """Usage is not counted by the dimension that was asked for, but by these."""
+
+    declared: tuple[str, ...]
 
 
 class Reads:
@@ -247,15 +266,66 @@ class Reads:
     ) -> list[Sealed] | None:
         """Entries, those that have fallen due but are not written yet included."""
         advanced = await self._advanced(organization_id)
-        if advanced is None:
-            return None
+        return None if advanced is None else await self._entries(advanced, page, where)
+
+    async def _entries(self, advanced: Advanced, page: Page, where: EntryFilter) -> list[Sealed]:
+        name = advanced.account.organization_id
 
         async def fetch(stored: Page) -> Sequence[Sealed]:
-            return await self.reader.entries(organization_id, stored, where, advanced.stored)
+            return await self.reader.entries(name, stored, where, advanced.stored)
 
         return await walk(
             page, advanced.ahead, _entry_id, fetch, lambda sealed: _matches(sealed.entry, where)
         )
+
+    async def entries_in_parts(
+        self, organization_id: str, page: Page, where: EntryFilter
+    ) -> AsyncGenerator[list[Sealed], None] | None:
+        """All entries that follow `page.after`, as of now, `page.limit` at a time; `None` where
+        there is no such organization.
+
+        What is booked meanwhile is not among them: entries never change, and these end with the
+        last sequence of now. Raises UnknownCursor before the first part.
+        """
+        advanced = await self._advanced(organization_id)
+        if advanced is None:
+            return None
+        first = await self._entries(advanced, page, where)
+        return self._parts(advanced, page, where, first)
+
+    async def _parts(
+        self, advanced: Advanced, page: Page, where: EntryFilter, found: list[Sealed]
+    ) -> AsyncGenerator[list[Sealed], None]:
+        while len(found) > page.limit:
+            part = found[: page.limit]
+            yield part
+            page = page._replace(after=_entry_id(part[-1]))
+            found = await self._entries(advanced, page, where)
+        if found:
+            yield found
+
+    async def usage_series(
+        self, organization_id: str, asked: SeriesAsked
+    ) -> list[Point] | NotDeclared | None:
+        """Usage over time. Raises NoSpan, TooMuch, and InvalidSchedule where no calendar goes."""
+        organization = await self.reader.organization(organization_id)
+        advanced = await self._advanced(organization_id)
+        if organization is None or advanced is None:
+            return None
+        declared = organization.usage_dimensions
+        if asked.grouping.dimension is not None and asked.grouping.dimension not in declared:
+            return NotDeclared(declared)
+        account = advanced.account
+        start = account.period_start if asked.start is None else asked.start
+        end = account.period_end if asked.end is None else asked.end
+        # Periods may begin anywhere; what is asked for explicitly has been checked.
+        start, end = start - start % BUCKET, end + -end % BUCKET
+        if start >= end:
+            raise NoSpan("must be later than from, which is by default the present period's start")
+        # Years of days take the calendar a few milliseconds.
+        bounds = await asyncio.to_thread(cut, start, end, asked.size, asked.timezone)
+        sums = await self.reader.usage_between(organization_id, bounds, asked.grouping)
+        return await asyncio.to_thread(to_points, bounds, sums, asked.grouping)
 
     async def periods(
         self, organization_id: str, preview: int

@@ -88,7 +88,9 @@ def decide_one(work: Work, account: Account, command: Command) -> Outcome:
     work.post(account, entries)
     if isinstance(command, BookUsage):
         if entries:
-            work.note_usage(entries[0], command.dimensions, overdraw=command.overdraw)
+            work.note_usage(
+                entries[0], command.dimensions, overdraw=command.overdraw, salt=command.salt
+            )
     elif not isinstance(outcome, Refusal):
         note(work, account, command, entries)
     return outcome
@@ -96,13 +98,44 @@ def decide_one(work: Work, account: Account, command: Command) -> Outcome:
 
 def _earlier(work: Work, organization_id: str, command: Command) -> Earlier:
     if isinstance(command, BookUsage):
-        entry = work.snapshot.events.get((organization_id, command.event_id))
+        name = (organization_id, command.event_id)
+        entry = work.snapshot.events.get(name)
         if entry is not None:
-            return Earlier(entry)
+            return Earlier(entry, dimensions=work.snapshot.dimensions.get(name))
         if command.quantity is not None:
             return Earlier(prices=work.snapshot.prices)
         return NOTHING_EARLIER
     return earlier(work.snapshot, organization_id, command)
+
+
+class NoSuchEvent(NamedTuple):
+    event_id: str
+
+
+class EraseDimensions(NamedTuple):
+    """Erases the dimensions of a usage event; where that has been done, or there are none, it does
+    nothing."""
+
+    organization_id: str
+    event_id: str
+
+    @property
+    def weight(self) -> int:
+        return 1
+
+    def wants(self, wanted: Wanted) -> None:
+        wanted.events.add((self.organization_id, self.event_id))
+        wanted.reversals.add((self.organization_id, self.event_id))
+
+    def decide(self, work: Work) -> NoSuchEvent | None:
+        name = (self.organization_id, self.event_id)
+        entry = work.snapshot.events.get(name)
+        if entry is None:
+            return NoSuchEvent(self.event_id)
+        kept = work.snapshot.dimensions.get(name)
+        if kept is not None and kept.erased_at is None:
+            work.erase_dimensions(entry, kept)
+        return None
 
 
 class AdvanceUnit(NamedTuple):

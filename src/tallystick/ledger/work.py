@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from tallystick.domain.account import advance
 from tallystick.domain.commands import Earlier
 from tallystick.domain.decide import ledger_time
-from tallystick.domain.entries import EntryKind, canonical_json, seal
+from tallystick.domain.dimensions import KeptDimensions, dimensions_digest
+from tallystick.domain.entries import EntryKind, seal
 from tallystick.domain.replay import Standing
 from tallystick.domain.reversals import reversal_facts
-from tallystick.domain.usage import PeriodUsageKey, RollupKey, rollup_key
+from tallystick.domain.usage import PeriodUsageKey, RollupKey, dimension_keys, rollup_key
 from tallystick.ledger.ports import Changes, PeriodRow, UsageRow
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Work:
     _drafts: dict[str, list[Entry]] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
     _budgets: set[tuple[str, str]] = field(default_factory=set)
+    _by_dimensions: list[tuple[RollupKey, tuple[int, int]]] = field(default_factory=list)
 
     def account(self, organization_id: str) -> Account | None:
         """The account, brought to the batch's present; None where there is no such organization."""
@@ -89,18 +91,56 @@ class Work:
         self._written.add(account.organization_id)
 
     def note_usage(
-        self, entry: Entry, dimensions: Mapping[str, str] | None, *, overdraw: bool
+        self,
+        entry: Entry,
+        dimensions: Mapping[str, str] | None,
+        *,
+        overdraw: bool,
+        salt: bytes = b"",
     ) -> None:
         """Lets later units of the batch see a usage event that was booked."""
         key = (entry.organization_id, entry.event_id or "")
         self.snapshot.events[key] = entry
-        facts = canonical_json(dimensions) if dimensions else None
-        self.changes.usage.append(_new(UsageRow, (*key, entry.sequence, facts, overdraw)))
+        self.changes.usage.append(_new(UsageRow, (*key, entry.sequence, overdraw)))
+        if dimensions:
+            self._note_dimensions(key, entry, dimensions, salt)
+
+    def _note_dimensions(
+        self, key: tuple[str, str], entry: Entry, dimensions: Mapping[str, str], salt: bytes
+    ) -> None:
+        organization = self.snapshot.organizations[entry.organization_id]
+        kept = KeptDimensions(
+            dimensions,
+            salt,
+            dimensions_digest(dimensions, salt),
+            tuple(name for name in organization.usage_dimensions if name in dimensions),
+        )
+        self.snapshot.dimensions[key] = kept
+        self.changes.dimensions[entry.organization_id, entry.sequence] = kept
+        self._count_by_dimensions(entry, kept, entry.credits, 1)
 
     def note_reversal(self, entry: Entry) -> None:
         """Lets later units of the batch see what was given back."""
         key = (entry.organization_id, entry.event_id or "")
         self.snapshot.reversals.setdefault(key, []).append(entry)
+        kept = self.snapshot.dimensions.get(key)
+        if kept is not None:
+            self._count_by_dimensions(entry, kept, -entry.credits, 0)
+
+    def erase_dimensions(self, entry: Entry, kept: KeptDimensions) -> None:
+        """Takes the names and values of a usage event's dimensions out of all there is."""
+        key = (entry.organization_id, entry.event_id or "")
+        returned = sum(each.credits for each in self.snapshot.reversals.get(key, ()))
+        self._count_by_dimensions(entry, kept, returned - entry.credits, -1)
+        now = self.snapshot.now
+        self.changes.erasures[entry.organization_id, entry.sequence] = now
+        self.snapshot.dimensions[key] = kept._replace(dimensions=None, salt=None, erased_at=now)
+
+    def _count_by_dimensions(
+        self, entry: Entry, kept: KeptDimensions, credits_moved: int, events: int
+    ) -> None:
+        moved = (credits_moved, events)
+        self._by_dimensions += ((name, moved) for name in dimension_keys(entry, kept))
 
     def note_hold(self, reference: str, entry: Entry, hold: Hold) -> None:
         """Lets later units of the batch see a hold that was placed."""
@@ -130,7 +170,7 @@ class Work:
     def mark(self, account: Account) -> Mark:
         """Where to return to when an atomic unit is refused half way."""
         drafts = self._drafts.get(account.organization_id, ())
-        return Mark(account.copy(), len(drafts), len(self.changes.usage))
+        return Mark(account.copy(), len(drafts), len(self.changes.usage), len(self._by_dimensions))
 
     def return_to(self, mark: Mark) -> None:
         organization_id = mark.account.organization_id
@@ -139,7 +179,10 @@ class Work:
             del self._drafts[organization_id][mark.drafts :]
         for row in self.changes.usage[mark.usage :]:
             del self.snapshot.events[row.organization_id, row.event_id]
+            self.snapshot.dimensions.pop((row.organization_id, row.event_id), None)
+            self.changes.dimensions.pop((row.organization_id, row.sequence), None)
         del self.changes.usage[mark.usage :]
+        del self._by_dimensions[mark.by_dimensions :]
 
     def finish(self) -> Changes:
         """All that is to be written, the entries sealed into their chains."""
@@ -157,6 +200,8 @@ class Work:
         for name in self._budgets:
             # Looked up only now: a unit that was undone leaves another account behind.
             self.changes.budgets[name] = self.snapshot.accounts[name[0]].budgets.get(name[1])
+        for key, moved in self._by_dimensions:
+            _add(self.changes.rollups, key, *moved)
         self.changes.accounts.extend(self.snapshot.accounts[name] for name in self._written)
         return self.changes
 
@@ -192,7 +237,7 @@ class Work:
         _add(self.changes.rollups, key, moved, is_new)
         in_period = _net_usage(entry)
         if is_new or in_period:
-            period_key = PeriodUsageKey(key[0], period_index, *key[2:])
+            period_key = PeriodUsageKey(key[0], period_index, *key[2:5])
             _add(self.changes.period_usage, period_key, in_period, is_new)
 
     def _collect_budgets(
@@ -237,6 +282,7 @@ class Mark:
     account: Account
     drafts: int
     usage: int
+    by_dimensions: int
 
 
 def period_row(entry: Entry) -> PeriodRow:

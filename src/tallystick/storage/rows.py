@@ -14,6 +14,7 @@ import msgspec
 
 from tallystick.domain.account import Account
 from tallystick.domain.commands import AccountStatus
+from tallystick.domain.dimensions import KeptDimensions
 from tallystick.domain.directory import (
     Access,
     ApiKey,
@@ -41,6 +42,8 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 _decode_drawn = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
 _decode_standing = msgspec.json.Decoder(Standing).decode
 _decode_limits = msgspec.json.Decoder(dict[str, int]).decode
+_decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_dimensions = msgspec.json.Decoder(dict[str, str]).decode
 _decode_scopes = msgspec.json.Decoder(tuple[Scope, ...]).decode
 _KINDS: Final = {str(kind): kind for kind in EntryKind}
 _NOTHING_DRAWN: Final = "[]"
@@ -165,6 +168,21 @@ def entry_from(row: Sequence[Any]) -> Entry:
     return Entry(row[0], row[1], _KINDS[row[2]], row[3], drawn, *row[5:19])
 
 
+def dimensions_from(row: Sequence[Any]) -> KeptDimensions | None:
+    """What is kept of an event's dimensions; None where the event has none (all columns NULL)."""
+    text, salt, digest, counted, erased_at = row
+    if digest is None:
+        return None
+    dimensions = None if text is None else _decode_dimensions(text)
+    return KeptDimensions(dimensions, salt, digest, _decode_names(counted), erased_at)
+
+
+def dimensions_row(organization_id: str, sequence: int, kept: KeptDimensions) -> Row:
+    text = None if kept.dimensions is None else canonical_json(kept.dimensions)
+    counted = _encode(kept.counted).decode()
+    return (organization_id, sequence, text, kept.salt, kept.digest, counted, kept.erased_at)
+
+
 def sealed_from(row: Sequence[Any]) -> Sealed:
     """An entry, the hash of the row before (None: there is none), its own hash."""
     return Sealed(entry_from(row), GENESIS if row[19] is None else row[19], row[20])
@@ -210,6 +228,7 @@ def organization_from(row: Sequence[Any]) -> Organization:
         rate_limits=_decode_limits(row[4]),
         content=row[5],
         created_at=row[6],
+        usage_dimensions=_decode_names(row[7]),
     )
 
 
@@ -222,6 +241,7 @@ def organization_row(organization: Organization) -> Row:
         _encode(dict(organization.rate_limits)).decode(),
         organization.content,
         organization.created_at,
+        _encode(organization.usage_dimensions).decode(),
     )
 
 

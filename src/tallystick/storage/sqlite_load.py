@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tallystick.ledger.ports import ReplayKey, Wanted
     from tallystick.storage.sqlite_accounts import AccountCache
 
-SQL: Final = load_statements("sqlite", "lane", "prices")
+SQL: Final = load_statements("sqlite", "lane", "prices", "usage")
 
 
 def load(connection: apsw.Connection, wanted: Wanted, now: int, accounts: AccountCache) -> Snapshot:
@@ -93,7 +93,15 @@ def _load_events(
         ids.setdefault(organization_id, []).append(event_id)
     names = ((name, apsw.carray(tuple(one))) for name, one in ids.items())
     for row in _fetch(connection, "load_events", names):
-        snapshot.events[row[0], row[6]] = rows.entry_from(row)
+        _take_event(snapshot, row)
+
+
+def _take_event(snapshot: Snapshot, row: tuple[Any, ...]) -> None:
+    name = (row[0], row[6])
+    snapshot.events[name] = rows.entry_from(row)
+    kept = rows.dimensions_from(row[19:])
+    if kept is not None:
+        snapshot.dimensions[name] = kept
 
 
 def _load_references(

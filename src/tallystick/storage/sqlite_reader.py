@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import apsw
 
 from tallystick.ledger.lists import goes_newer
-from tallystick.ledger.ports import BalanceRow, Credential, UnknownCursor
+from tallystick.ledger.ports import BalanceRow, Credential, UnknownCursor, UsageRecord
 from tallystick.storage import rows
 from tallystick.storage.hold_rows import hold_from
 from tallystick.storage.price_rows import price_from
@@ -33,9 +33,10 @@ from tallystick.storage.sqlite_errors import translate, translating
 from tallystick.storage.sqlite_history import read_history
 from tallystick.storage.sqlite_load import load_accounts
 from tallystick.storage.sqlite_prices import PriceCache
+from tallystick.storage.sqlite_usage import UsageSearch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from concurrent.futures import ThreadPoolExecutor
 
     from tallystick.domain.account import Account
@@ -44,12 +45,13 @@ if TYPE_CHECKING:
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold, HoldStatus
     from tallystick.domain.prices import Price, PriceBook
+    from tallystick.domain.series import Amounts, Group, Grouping
     from tallystick.ledger.ports import EntryFilter, History, Page, PeriodRow
     from tallystick.storage.balances import Balances
 
 T = TypeVar("T")
 
-_SQL: Final = load_statements("sqlite", "lane", "reader", "prices")
+_SQL: Final = load_statements("sqlite", "lane", "reader", "prices", "usage")
 _BALANCE: Final = _SQL["read_balance"]
 _CREDENTIAL: Final = _SQL["read_credential"]
 _LAST: Final = (1 << 63) - 1
@@ -88,6 +90,7 @@ class SqliteReader:
         worker: ThreadPoolExecutor,
         balances: Balances | None,
     ) -> None:
+        self._connect = connect
         self._at_once = connect()
         self._in_thread = connect()
         self._worker = worker
@@ -214,6 +217,27 @@ class SqliteReader:
     async def prices(self, page: Page) -> list[Price]:
         return await self._page(_PRICES, "", page)
 
+    async def usage_event(self, organization_id: str, event_id: str) -> UsageRecord | None:
+        found = await self._slow_rows("read_usage_event", organization_id, event_id)
+        if not found:
+            return None
+        row = found[0]
+        return UsageRecord(rows.entry_from(row), bool(row[19]), rows.dimensions_from(row[20:]))
+
+    async def usage_between(
+        self, organization_id: str, bounds: Sequence[int], grouping: Grouping
+    ) -> Mapping[tuple[int, Group], Amounts]:
+        connection = await self._slowly(self._connect)
+        try:
+            search = UsageSearch(connection, organization_id, bounds, grouping)
+            await self._slowly(lambda: connection.execute(_SQL["begin_reading"]).fetchall())
+            while not await self._slowly(search.step):
+                pass
+            return await self._slowly(search.sums)
+        finally:
+            # In the thread, where a step may be under way that nobody waits for any more.
+            self._worker.submit(connection.close)
+
     async def due(self, now: int, limit: int) -> list[str]:
         return [row[0] for row in await self._slow_rows("read_due", now, limit)]
 
@@ -254,8 +278,8 @@ def _credential_from(row: Sequence[Any]) -> Credential:
     return Credential(
         rows.secret_from(row[:4]),
         rows.key_from(row[4:15]),
-        None if row[15] is None else rows.organization_from(row[15:22]),
-        None if row[22] is None else rows.teamspace_from(row[22:29]),
+        None if row[15] is None else rows.organization_from(row[15:23]),
+        None if row[23] is None else rows.teamspace_from(row[23:30]),
     )
 
 

@@ -14,6 +14,7 @@ from tallystick.storage import rows
 from tallystick.storage.hold_rows import budget_row, changed_hold_row, hold_row
 from tallystick.storage.price_rows import price_row
 from tallystick.storage.sqlite_load import SQL
+from tallystick.storage.sqlite_usage import write_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -47,8 +48,8 @@ def write(connection: apsw.Connection, changes: Changes, loaded: Mapping[str, Lo
     _write_entries(run, changes)
     if changes.periods:
         run("put_period", map(rows.period_row, changes.periods))
-    if changes.rollups:
-        run("add_to_rollup", [(*key, *added) for key, added in changes.rollups.items()])
+    write_usage(connection, changes)
+    if changes.period_usage:
         used = changes.period_usage.items()
         run("add_to_period_usage", [(*key, *added) for key, added in used])
     if changes.holds or changes.budgets:

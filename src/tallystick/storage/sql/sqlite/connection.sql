@@ -6,6 +6,8 @@ PRAGMA journal_mode = WAL
 -- name: writer_settings
 -- recursive_triggers: without it, INSERT OR REPLACE would delete entries past their trigger.
 -- trusted_schema off: no function in the schema does more than compute.
+-- secure_delete: rows that move from page to page leave nothing behind that could not be erased.
+PRAGMA secure_delete = FAST;
 PRAGMA foreign_keys = ON;
 PRAGMA recursive_triggers = ON;
 PRAGMA trusted_schema = OFF;

@@ -82,7 +82,8 @@ GROUP BY a.organization_id
 
 -- name: load_organization
 SELECT
-    organization_id, name, external_id, default_teamspace_id, rate_limits, content, created_at
+    organization_id, name, external_id, default_teamspace_id, rate_limits, content, created_at,
+    usage_dimensions
 FROM organizations
 WHERE organization_id = ?1
 
@@ -94,10 +95,13 @@ SELECT external_id, organization_id FROM organizations WHERE external_id = ?1
 SELECT
     e.organization_id, e.sequence, e.kind, e.credits, e.drawn, e.grant_id, e.event_id, e.hold_id,
     e.teamspace_id, e.api_key_id, e.meter, e.occurred_at, e.booked_at, e.remaining_after,
-    e.consumed_after, e.overage_after, e.held_after, e.detail, e.content
+    e.consumed_after, e.overage_after, e.held_after, e.detail, e.content,
+    d.dimensions, d.salt, d.digest, d.counted, d.erased_at
 FROM carray(?2) AS wanted
 CROSS JOIN usage_events AS u ON u.event_id = wanted.value AND u.organization_id = ?1
 CROSS JOIN entries AS e ON e.organization_id = u.organization_id AND e.sequence = u.sequence
+LEFT JOIN event_dimensions AS d
+    ON d.organization_id = u.organization_id AND d.sequence = u.sequence
 
 -- name: load_grant
 SELECT
@@ -151,16 +155,18 @@ WHERE api_key_id = ?1 AND operation = ?2 AND idempotency_key = ?3
 
 -- name: put_organization
 INSERT INTO organizations (
-    organization_id, name, external_id, default_teamspace_id, rate_limits, content, created_at
+    organization_id, name, external_id, default_teamspace_id, rate_limits, content, created_at,
+    usage_dimensions
 )
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (organization_id) DO UPDATE SET
     name = excluded.name,
     external_id = excluded.external_id,
     default_teamspace_id = excluded.default_teamspace_id,
     rate_limits = excluded.rate_limits,
     content = excluded.content,
-    created_at = excluded.created_at
+    created_at = excluded.created_at,
+    usage_dimensions = excluded.usage_dimensions
 
 -- name: put_teamspace
 INSERT INTO teamspaces (
@@ -271,8 +277,8 @@ VALUES (
 )
 
 -- name: add_usage_event
-INSERT INTO usage_events (organization_id, event_id, sequence, dimensions, overdraw)
-VALUES (?1, ?2, ?3, ?4, ?5)
+INSERT INTO usage_events (organization_id, event_id, sequence, overdraw)
+VALUES (?1, ?2, ?3, ?4)
 
 -- name: put_period
 INSERT INTO periods (
@@ -285,15 +291,6 @@ ON CONFLICT (organization_id, period_index) DO UPDATE SET
     timezone = excluded.timezone,
     allowance = excluded.allowance,
     sequence = excluded.sequence
-
--- name: add_to_rollup
-INSERT INTO usage_rollups (
-    organization_id, bucket, teamspace_id, meter, api_key_id, credits, events
-)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-ON CONFLICT (organization_id, bucket, teamspace_id, meter, api_key_id) DO UPDATE SET
-    credits = credits + excluded.credits,
-    events = events + excluded.events
 
 -- name: add_to_period_usage
 INSERT INTO period_usage (

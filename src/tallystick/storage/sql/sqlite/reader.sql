@@ -19,7 +19,7 @@ SELECT
     k.key_id, k.organization_id, k.teamspace_id, k.name, k.level, k.scopes, k.imported,
     k.created_at, k.expires_at, k.revoked_at, k.last_used_at,
     o.organization_id, o.name, o.external_id, o.default_teamspace_id, o.rate_limits, o.content,
-    o.created_at,
+    o.created_at, o.usage_dimensions,
     t.organization_id, t.teamspace_id, t.name, t.access, t.cloud_provider, t.rate_limits,
     t.created_at
 FROM key_directory AS d
@@ -34,7 +34,8 @@ SELECT created_at FROM organizations WHERE ?1 = '' AND organization_id = ?2
 
 -- name: organizations_older
 SELECT
-    organization_id, name, external_id, default_teamspace_id, rate_limits, content, created_at
+    organization_id, name, external_id, default_teamspace_id, rate_limits, content, created_at,
+    usage_dimensions
 FROM organizations
 WHERE ?1 = '' AND (created_at, organization_id) < (?2, ?3)
 ORDER BY created_at DESC, organization_id DESC
@@ -42,7 +43,8 @@ LIMIT ?4
 
 -- name: organizations_newer
 SELECT
-    organization_id, name, external_id, default_teamspace_id, rate_limits, content, created_at
+    organization_id, name, external_id, default_teamspace_id, rate_limits, content, created_at,
+    usage_dimensions
 FROM organizations
 WHERE ?1 = '' AND (created_at, organization_id) > (?2, ?3)
 ORDER BY created_at, organization_id
@@ -266,10 +268,12 @@ ORDER BY period_index
 -- name: read_consumed_between
 SELECT coalesce(sum(credits), 0)
 FROM usage_rollups
-WHERE organization_id = ?1 AND bucket >= ?2 AND bucket < ?3
+WHERE organization_id = ?1 AND dimension = '' AND bucket >= ?2 AND bucket < ?3
 
 -- name: read_first_usage
-SELECT min(bucket) FROM usage_rollups WHERE organization_id = ?1 AND bucket >= ?2
+SELECT min(bucket)
+FROM usage_rollups
+WHERE organization_id = ?1 AND dimension = '' AND bucket >= ?2
 
 -- name: read_due
 -- Ties stay in the order of the index: at midnight on the first of a month there are many.

@@ -67,6 +67,19 @@ CREATE TABLE entries (
     PRIMARY KEY (organization_id, sequence)
 ) STRICT;
 
+CREATE TABLE event_dimensions (
+    organization_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    dimensions TEXT,
+    salt BLOB,
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
+    counted TEXT NOT NULL,
+    erased_at INTEGER,
+    PRIMARY KEY (organization_id, sequence),
+    CHECK ((dimensions IS NULL) = (erased_at IS NOT NULL)),
+    CHECK ((salt IS NULL) = (erased_at IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE grants (
     organization_id TEXT NOT NULL,
     grant_id TEXT NOT NULL,
@@ -128,7 +141,7 @@ CREATE TABLE organizations (
     rate_limits TEXT NOT NULL,
     content BLOB NOT NULL,
     created_at INTEGER NOT NULL
-) STRICT;
+, usage_dimensions TEXT NOT NULL DEFAULT '[]') STRICT;
 
 CREATE TABLE period_usage (
     organization_id TEXT NOT NULL,
@@ -202,24 +215,60 @@ CREATE TABLE teamspaces (
     PRIMARY KEY (organization_id, teamspace_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE usage_days (
+    organization_id TEXT NOT NULL,
+    dimension TEXT NOT NULL,
+    day INTEGER NOT NULL CHECK (day % 86400000000 = 0),
+    value TEXT NOT NULL,
+    teamspace_id TEXT NOT NULL,
+    meter TEXT NOT NULL,
+    api_key_id TEXT NOT NULL,
+    credits_01 INTEGER NOT NULL, events_01 INTEGER NOT NULL,
+    credits_02 INTEGER NOT NULL, events_02 INTEGER NOT NULL,
+    credits_03 INTEGER NOT NULL, events_03 INTEGER NOT NULL,
+    credits_04 INTEGER NOT NULL, events_04 INTEGER NOT NULL,
+    credits_05 INTEGER NOT NULL, events_05 INTEGER NOT NULL,
+    credits_06 INTEGER NOT NULL, events_06 INTEGER NOT NULL,
+    credits_07 INTEGER NOT NULL, events_07 INTEGER NOT NULL,
+    credits_08 INTEGER NOT NULL, events_08 INTEGER NOT NULL,
+    credits_09 INTEGER NOT NULL, events_09 INTEGER NOT NULL,
+    credits_10 INTEGER NOT NULL, events_10 INTEGER NOT NULL,
+    credits_11 INTEGER NOT NULL, events_11 INTEGER NOT NULL,
+    credits_12 INTEGER NOT NULL, events_12 INTEGER NOT NULL,
+    credits_13 INTEGER NOT NULL, events_13 INTEGER NOT NULL,
+    credits_14 INTEGER NOT NULL, events_14 INTEGER NOT NULL,
+    credits_15 INTEGER NOT NULL, events_15 INTEGER NOT NULL,
+    credits_16 INTEGER NOT NULL, events_16 INTEGER NOT NULL,
+    credits_17 INTEGER NOT NULL, events_17 INTEGER NOT NULL,
+    credits_18 INTEGER NOT NULL, events_18 INTEGER NOT NULL,
+    credits_19 INTEGER NOT NULL, events_19 INTEGER NOT NULL,
+    credits_20 INTEGER NOT NULL, events_20 INTEGER NOT NULL,
+    credits_21 INTEGER NOT NULL, events_21 INTEGER NOT NULL,
+    credits_22 INTEGER NOT NULL, events_22 INTEGER NOT NULL,
+    credits_23 INTEGER NOT NULL, events_23 INTEGER NOT NULL,
+    credits_24 INTEGER NOT NULL, events_24 INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, dimension, day, value, teamspace_id, meter, api_key_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE usage_events (
     event_id TEXT NOT NULL,
     organization_id TEXT NOT NULL,
     sequence INTEGER NOT NULL,
-    dimensions TEXT,
     overdraw INTEGER NOT NULL CHECK (overdraw IN (0, 1)),
     PRIMARY KEY (event_id, organization_id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE usage_rollups (
+CREATE TABLE "usage_rollups" (
     organization_id TEXT NOT NULL,
+    dimension TEXT NOT NULL,
     bucket INTEGER NOT NULL,
+    value TEXT NOT NULL,
     teamspace_id TEXT NOT NULL,
     meter TEXT NOT NULL,
     api_key_id TEXT NOT NULL,
     credits INTEGER NOT NULL,
     events INTEGER NOT NULL,
-    PRIMARY KEY (organization_id, bucket, teamspace_id, meter, api_key_id)
+    PRIMARY KEY (organization_id, dimension, bucket, value, teamspace_id, meter, api_key_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX accounts_by_due ON accounts (next_due_at);
@@ -246,6 +295,19 @@ END;
 CREATE TRIGGER entries_refuse_update BEFORE UPDATE ON entries
 BEGIN
     SELECT raise(ABORT, 'entries are never changed');
+END;
+
+CREATE TRIGGER event_dimensions_are_only_erased BEFORE UPDATE ON event_dimensions
+WHEN old.erased_at IS NOT NULL OR new.erased_at IS NULL
+    OR new.organization_id <> old.organization_id OR new.sequence <> old.sequence
+    OR new.digest <> old.digest OR new.counted <> old.counted
+BEGIN
+    SELECT raise(ABORT, 'the dimensions of usage events are never changed, only erased');
+END;
+
+CREATE TRIGGER event_dimensions_refuse_delete BEFORE DELETE ON event_dimensions
+BEGIN
+    SELECT raise(ABORT, 'the dimensions of usage events are erased, not deleted');
 END;
 
 CREATE UNIQUE INDEX grants_by_issue ON grants (organization_id, issued);

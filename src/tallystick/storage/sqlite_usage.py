@@ -1,0 +1,232 @@
+"""Statistics of usage in an SQLite file: kept with each batch, read for any span and zone.
+
+Theory of operation. What is used is added up twice: by quarters of an hour, which every bucket of
+every zone consists of, and by days of UTC, which are a hundred times fewer. A row of a day says how
+much there was before each hour of it. So a bucket is
+
+    the days that begin in it − what its first day had before it + what its last day has of it
+
+however the zone's days lie across those of UTC, and a year by days is one pass over its days' rows.
+Where a bucket begins between two hours, up to three quarters are read beside; a day of UTC in which
+several buckets begin (those of hours, the short day when clocks change) is read by its quarters.
+
+A series is read on a connection of its own, in one transaction and so as of one moment, a stretch
+of time in a step: the lists of others, which share the thread, get their turn in between.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tallystick.domain.commands import DAY
+from tallystick.domain.series import HOUR, Amounts, Group, Grouping
+from tallystick.storage import rows
+from tallystick.storage.queries import load_statements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import apsw
+
+    from tallystick.ledger.ports import Changes
+
+_SQL: Final = load_statements("sqlite", "usage")
+_ALL: Final = ""
+"""The dimension under which all usage is counted."""
+STRETCH: Final = 32
+"""Days that are read in one step: a few milliseconds where there are a hundred rows a day."""
+
+
+def write_usage(connection: apsw.Connection, changes: Changes) -> None:
+    """Writes the roll-ups of a batch and what it says of dimensions, in the open transaction."""
+    run = connection.executemany
+    if changes.rollups:
+        added = changes.rollups.items()
+        run(_SQL["add_to_rollup"], [(*key, *amounts) for key, amounts in added])
+        run(_SQL["add_to_day"], [day_row(key, amounts) for key, amounts in added])
+    if changes.dimensions:
+        kept = changes.dimensions.items()
+        run(_SQL["add_dimensions"], [rows.dimensions_row(*name, one) for name, one in kept])
+    if changes.erasures:
+        _erase(connection, changes)
+
+
+def day_row(key: Sequence[Any], amounts: tuple[int, int]) -> rows.Row:
+    """What `add_to_day` takes for what is added to a quarter of an hour."""
+    organization_id, bucket, *names = key
+    within = bucket % DAY
+    return (organization_id, bucket - within, *names, *amounts, within // HOUR)
+
+
+def _erase(connection: apsw.Connection, changes: Changes) -> None:
+    connection.execute(_SQL["overwrite_what_is_deleted"]).fetchall()
+    try:
+        erasures = changes.erasures.items()
+        connection.executemany(_SQL["erase_dimensions"], [(*name, at) for name, at in erasures])
+        emptied = [key for key in changes.rollups if key.dimension != _ALL]
+        connection.executemany(_SQL["drop_empty_rollup"], emptied)
+        days = [(key[0], key.bucket - key.bucket % DAY, *key[2:]) for key in emptied]
+        connection.executemany(_SQL["drop_empty_day"], days)
+    finally:
+        connection.execute(_SQL["overwrite_what_costs_nothing"]).fetchall()
+
+
+_Bucket = dict[Group, list[int]]
+"""Micro-credits and events, by group."""
+_Names = tuple[str, ...]
+"""Dimension, value, teamspace, meter and key, as rows have them."""
+
+
+class _Statements(NamedTuple):
+    """How usage is read, as far as it is told apart."""
+
+    days: str
+    quarters: str
+
+
+_TOGETHER: Final = _Statements(_SQL["read_days_together"], _SQL["read_quarters_together"])
+_BY_TEAMSPACE: Final = _Statements(
+    _SQL["read_days_by_teamspace"], _SQL["read_quarters_by_teamspace"]
+)
+_BY_ANY: Final = _Statements(_SQL["read_days_by_any"], _SQL["read_quarters_by_any"])
+
+
+class _Run(NamedTuple):
+    """Days of UTC, [start, end), each cut at the same distance from its beginning: 0 is not cut;
+    None: cut more than once."""
+
+    start: int
+    end: int
+    cut_at: int | None
+
+
+class UsageSearch:
+    """The usage between bounds, added up step by step."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        organization_id: str,
+        bounds: Sequence[int],
+        grouping: Grouping,
+    ) -> None:
+        self._connection = connection
+        self._organization_id = organization_id
+        self._bounds = bounds
+        self._grouping = grouping
+        self._flags: tuple[bool, ...] = ()
+        self._statements = _BY_TEAMSPACE if grouping.by_teamspace else _TOGETHER
+        if grouping.by_meter or grouping.by_key:
+            self._statements, self._flags = _BY_ANY, grouping[:3]
+        self._buckets: list[_Bucket] = [{} for _ in bounds[1:]]
+        self._outside: _Bucket = {}
+        self._groups: dict[_Names, Group] = {}
+        self._work = self._read()
+
+    def step(self) -> bool:
+        """Reads the next stretch; whether there is none."""
+        return next(self._work, self) is self
+
+    def sums(self) -> dict[tuple[int, Group], Amounts]:
+        """What was found, by the number of the bucket; complete when a step has said so."""
+        return {
+            (number, group): Amounts(*amounts)
+            for number, bucket in enumerate(self._buckets)
+            for group, amounts in bucket.items()
+        }
+
+    def _read(self) -> Iterator[None]:
+        dimension = self._grouping.dimension
+        for name in (_ALL,) if dimension is None else (_ALL, dimension):
+            for run in self._runs():
+                if run.cut_at is None:
+                    self._add_quarters(name, run)
+                else:
+                    self._add_days(name, run, run.cut_at)
+                yield
+
+    def _runs(self) -> Iterator[_Run]:
+        """The days of UTC that the bounds span, those alike together, in stretches."""
+        first, last = self._bounds[0], self._bounds[-1]
+        run: _Run | None = None
+        for day in range(first - first % DAY, last, DAY):
+            cut_at = self._cut_of(day)
+            if run is None or run.cut_at != cut_at or run.end - run.start >= STRETCH * DAY:
+                if run is not None:
+                    yield run
+                run = _Run(day, day, cut_at)
+            run = run._replace(end=day + DAY)
+        if run is not None:
+            yield run
+
+    def _cut_of(self, day: int) -> int | None:
+        first = bisect_right(self._bounds, day)
+        inside = [cut - day for cut in self._bounds[first : first + 2] if cut < day + DAY]
+        return None if len(inside) > 1 else sum(inside)
+
+    def _add_days(self, dimension: str, run: _Run, cut_at: int) -> None:
+        hour = cut_at // HOUR
+        before = after = self._outside
+        present = -1
+        # Row by row: at each of them SQLite lets go of the interpreter, and the loop can go on.
+        for day, *names, used, events, used_before, events_before in self._rows(
+            self._statements.days, dimension, run.start, run.end, hour
+        ):
+            if day != present:
+                present, before, after = day, self._bucket(day), self._bucket(day + cut_at)
+            name = (dimension, *names)
+            if cut_at:
+                self._put(before, name, used_before, events_before)
+            self._put(after, name, used - used_before, events - events_before)
+        if cut_at % HOUR:
+            for day in range(run.start, run.end, DAY):
+                self._move_quarters(dimension, day, hour * HOUR, cut_at)
+
+    def _move_quarters(self, dimension: str, day: int, start: int, cut_at: int) -> None:
+        """They were counted as after the cut, and lie before it."""
+        before, after = self._bucket(day), self._bucket(day + cut_at)
+        moved = (day + start, day + cut_at)
+        for _, *names, used, events in self._rows(self._statements.quarters, dimension, *moved):
+            name = (dimension, *names)
+            self._put(before, name, used, events)
+            self._put(after, name, -used, -events)
+
+    def _add_quarters(self, dimension: str, run: _Run) -> None:
+        found = self._rows(self._statements.quarters, dimension, run.start, run.end)
+        for at, *names, used, events in found:
+            self._put(self._bucket(at), (dimension, *names), used, events)
+
+    def _rows(self, statement: str, dimension: str, *span: int) -> apsw.Cursor:
+        key = (self._organization_id, dimension, *span, *self._flags)
+        return self._connection.execute(statement, key)
+
+    def _bucket(self, at: int) -> _Bucket:
+        """The bucket that contains `at`; what belongs to none is put outside."""
+        number = bisect_right(self._bounds, at) - 1
+        return self._buckets[number] if 0 <= number < len(self._buckets) else self._outside
+
+    def _put(self, bucket: _Bucket, name: _Names, used: int, events: int) -> None:
+        if not (used or events):
+            return
+        _add(bucket, self._group(name), used, events)
+        if name[0] != _ALL:
+            # It has been counted among all usage, as without the dimension.
+            _add(bucket, self._group((_ALL, "", *name[2:])), -used, -events)
+
+    def _group(self, name: _Names) -> Group:
+        found = self._groups.get(name)
+        if found is None:
+            dimension, value, *names = name
+            group = self._grouping.group(names, None if dimension == _ALL else value)
+            found = self._groups[name] = group
+        return found
+
+
+def _add(bucket: _Bucket, group: Group, used: int, events: int) -> None:
+    amounts = bucket.get(group)
+    if amounts is None:
+        bucket[group] = [used, events]
+    else:
+        amounts[0] += used
+        amounts[1] += events
