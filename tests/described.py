@@ -94,7 +94,11 @@ class Description:
     def _check_body(self, asked: str, content: Json, response: httpx.Response) -> None:
         media_type = response.headers["content-type"]
         assert media_type in content, f"{asked}: {media_type} is not documented"
-        if media_type.startswith("application/"):
+        if media_type == "application/x-ndjson":
+            schema = content[media_type]["schema"]["contentSchema"]
+            for line in response.text.splitlines():
+                self._validate(asked, schema, json.loads(line))
+        elif media_type.startswith("application/"):
             self._validate(asked, content[media_type]["schema"], response.json())
 
     def _check_accepted(self, asked: str, operation: Json, request: httpx.Request) -> None:

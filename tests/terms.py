@@ -22,6 +22,7 @@ EVERYTHING: dict[str, Any] = {
     "rollover": {"mode": "percent", "cap": 12.5, "periods": 2},
     "overage": {"mode": "limit", "limit": 50},
     "rate_limits": {"get_credits": 1000},
+    "usage_dimensions": ["region", "model"],
 }
 DEFAULTS: dict[str, Any] = {
     "allowance": 0,
@@ -34,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "rollover": {"mode": "none"},
     "overage": {"mode": "deny"},
     "rate_limits": {},
+    "usage_dimensions": [],
 }
 
 

@@ -25,7 +25,7 @@ WHO = Principal(
 def command(body: str | bytes) -> BookUsage:
     """What the event in `body` becomes."""
     sent = body.encode() if isinstance(body, str) else body
-    return single(read_request(sent), WHO, NOW)
+    return single(read_request(sent), WHO, NOW, bytes)
 
 
 def commands(body: bytes) -> list[BookUsage]:
@@ -33,9 +33,9 @@ def commands(body: bytes) -> list[BookUsage]:
     request = read_request(body)
     events = batch(request)
     if events is None:
-        return [single(request, WHO, NOW)]
+        return [single(request, WHO, NOW, bytes)]
     return [
-        to_command(event.id, event.credits, event, f"/events/{number}", WHO, NOW)
+        to_command(event.id, event.credits, event, f"/events/{number}", WHO, NOW, bytes)
         for number, event in enumerate(events)
     ]
 

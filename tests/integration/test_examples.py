@@ -15,7 +15,7 @@ from tallystick.http.openapi_examples import HOST
 from tallystick.http.operations import Operation
 from tests.answers import body_of
 from tests.harness import Headers, World, in_world
-from tests.moves import issue
+from tests.moves import book, issue
 from tests.pricing import price_of
 
 
@@ -33,6 +33,7 @@ async def real_ids(w: World, operation: Operation) -> dict[str, str]:
         "grant_id": grant.id,
         "key_id": key["id"],
         "price_id": price["id"],
+        "event_id": (await book(w, acme, "evt-7", "1")).event_id or "",
     }
 
 

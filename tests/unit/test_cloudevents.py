@@ -20,7 +20,7 @@ CLOUD_EVENT = {
 
 def cloud(**changes: object) -> BookUsage:
     event = {name: value for name, value in (CLOUD_EVENT | changes).items() if value is not ...}
-    return read_cloud_event(msgspec.json.encode(event), "/3", WHO, NOW)
+    return read_cloud_event(msgspec.json.encode(event), "/3", WHO, NOW, bytes)
 
 
 def test_a_cloud_event_says_the_same_in_its_own_words() -> None:
@@ -85,5 +85,5 @@ def test_a_422_points_into_the_cloud_event(changes: dict[str, object], pointer: 
     ],
 )
 def test_no_key_of_a_cloud_event_occurs_twice(body: str) -> None:
-    found = complaint(lambda: read_cloud_event(body.encode(), "/3", WHO, NOW))
+    found = complaint(lambda: read_cloud_event(body.encode(), "/3", WHO, NOW, bytes))
     assert found == ("/3", "duplicate_key")

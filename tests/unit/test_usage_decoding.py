@@ -36,7 +36,9 @@ def test_an_event_becomes_a_command_of_whoever_acts() -> None:
             dimensions={"model": "m-large"},
             overdraw=True,
             teamspace_id="ts_1",
+            salt=bytes(16),
         ),
+        salt=bytes(16),
     )
 
 

@@ -19,6 +19,7 @@ from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import ApiError, FieldError, translate
 from tallystick.http.gate import TRUSTED_MS, Gate, Verdict, check_media_type, refuse
 from tallystick.http.operations import MAX_BODY, STREAMED, Answer, Audience, Call, Operation
+from tallystick.http.streams import send_parts
 from tallystick.http.wire import media_type
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ports import StoreError
@@ -129,9 +130,16 @@ class Exchange:
     def response_headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
         return self._gate.finish(answer, self.verdict.decision, self.request_id)
 
-    async def send(self, send: Send, answer: Answer) -> None:
+    async def send(self, send: Send, answer: Answer, receive: Receive | None = None) -> None:
+        """Sends an answer. Parts of a body are made as long as `receive` has not heard that the
+        client left; without it, as for HEAD, none are made."""
         headers = self.response_headers(answer)
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if answer.parts is not None and receive is not None:
+            await send_parts(answer.parts, receive, send)
+            return
+        if answer.parts is not None:
+            await answer.parts.aclose()
         await send({"type": "http.response.body", "body": answer.body})
 
 
@@ -159,7 +167,7 @@ class PathEndpoint:
             answer = refuse(translate(failure), exchange.request_id, exchange.header(b"accept"))
         except ClientGone:
             return
-        await exchange.send(send, answer)
+        await exchange.send(send, answer, receive if scope["method"] != "HEAD" else None)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive) -> Answer:
         operation = self._methods.get(scope["method"])

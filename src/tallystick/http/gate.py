@@ -118,7 +118,7 @@ class Gate:
     ) -> bytes:
         """The response as it goes over the wire. `opening` is what the server begins it with: the
         status line and headers of its own."""
-        _, body, content_type, own = answer
+        _, body, content_type, own, _ = answer
         if own or decision is None or not decision.remaining:
             fields = self.finish(answer, decision, request_id)
             lines = [b"%b: %b\r\n" % field for field in fields]
@@ -160,9 +160,12 @@ def check_media_type(
 
 
 def _about_body(answer: Answer) -> list[tuple[bytes, bytes]]:
-    """A 304 says nothing of the body that it spares: of length 0 it would be another one."""
+    """A 304 says nothing of the body that it spares: of length 0 it would be another one. How long
+    a body is that is yet to be made, nobody knows."""
     if answer.status == 304:
         return []
+    if answer.parts is not None:
+        return [(b"content-type", answer.content_type)]
     length = b"%d" % len(answer.body)
     return [(b"content-type", answer.content_type), (b"content-length", length)]
 

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from tallystick.http.errors import CODES
+from tallystick.http.exports import CONTENT_TYPES, NDJSON
 from tallystick.http.openapi_errors import codes_of, error_content, error_schemas
 from tallystick.http.openapi_examples import example_of, sample_curl
 from tallystick.http.openapi_guide import GUIDE, TAGS
@@ -43,6 +44,10 @@ PATH_PARAMETERS: Final[Mapping[str, Schema]] = {
     "grant_id": _id("grant", "The grant's id."),
     "key_id": _id("key", "The API key's id."),
     "price_id": _id("price", "The price's id."),
+    "event_id": {
+        "description": "The usage event's id, percent-encoded.",
+        "schema": {**_TEXT, "examples": ["evt-42"]},
+    },
 }
 
 _HEADERS: Final[Mapping[str, Schema]] = {
@@ -79,6 +84,10 @@ _HEADERS: Final[Mapping[str, Schema]] = {
     "ETag": {
         "description": "Names this state of the resource; send it as If-None-Match.",
         "required": True,
+        "schema": _TEXT,
+    },
+    "Content-Disposition": {
+        "description": "The name of the file, where the answer is one.",
         "schema": _TEXT,
     },
     "Idempotent-Replayed": {
@@ -287,6 +296,8 @@ def _success(operation: Operation, status: int, meaning: str, types: Types) -> S
         names.append("ETag")
     if operation.idempotent:
         names.append("Idempotent-Replayed")
+    if operation.files:
+        names.append("Content-Disposition")
     described: Schema = {"description": meaning, "headers": _headers(names)}
     if status not in _BODILESS:
         described["content"] = _content(operation, status, types)
@@ -294,6 +305,27 @@ def _success(operation: Operation, status: int, meaning: str, types: Types) -> S
 
 
 def _content(operation: Operation, status: int, types: Types) -> Schema:
+    content = _whole_content(operation, status, types)
+    for media_type in operation.files:
+        name = CONTENT_TYPES[media_type].decode()
+        content[name] = {"schema": _file(media_type, operation, types)}
+    return content
+
+
+def _file(media_type: bytes, operation: Operation, types: Types) -> Schema:
+    """A file has what the whole list would."""
+    if media_type != NDJSON:
+        return {**_TEXT, "description": "A line of names, then one for each object of the list."}
+    listed = types.components[name_of(types.schema(operation.response)["$ref"])]
+    return {
+        **_TEXT,
+        "description": "One JSON object a line, each as contentSchema says.",
+        "contentMediaType": media_type.decode(),
+        "contentSchema": listed["properties"]["data"]["items"],
+    }
+
+
+def _whole_content(operation: Operation, status: int, types: Types) -> Schema:
     kind = operation.responses.get(status, operation.response)
     media_type = operation.produces.decode()
     if kind is None:

@@ -31,6 +31,12 @@ _GRANT: Final = "grant_01kaw5r7k2e3vthq0d8m4x9f6f"
 _PRICE: Final = "price_01kaw5r7k2e3vthq0d8m4x9f6g"
 
 _BY_NAME: Final[Mapping[str, object]] = {
+    "UsagePoint.group": {"teamspace": _TEAMSPACE},
+    "UsagePoint.events": 3,
+    "BookedUsage.id": "evt-1",
+    "BookedUsage.meter": "llm.tokens",
+    "NewOrganization.usage_dimensions": ["model"],
+    "Organization.usage_dimensions": ["model"],
     "Key.id": _KEY,
     "Key.name": "Production",
     "Key.secret": "tally_01kaw5r7k2e3vthq_0123456789abcdefghijklmnopqrstuv",

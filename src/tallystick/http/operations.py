@@ -14,7 +14,14 @@ from tallystick.http.wire import encode
 
 if TYPE_CHECKING:
     from asyncio import Future
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Generator,
+        Mapping,
+    )
 
     from tallystick.domain.directory import Scope
     from tallystick.http.auth import Principal
@@ -41,6 +48,8 @@ class Answer(NamedTuple):
     body: bytes
     content_type: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    parts: AsyncGenerator[bytes, None] | None = None
+    """Yields the body in place of `body`, where it is long; for the common lane only."""
 
 
 class Pending(NamedTuple):
@@ -136,6 +145,8 @@ class Operation:
     example: Any = None
     response: Any = None
     produces: bytes = b"application/json"
+    files: tuple[bytes, ...] = ()
+    """Media types of files that it answers with instead, to a client that likes them better."""
     status: int = 200
     also: Mapping[int, str] = field(default_factory=dict)
     """Further successful statuses and what they mean."""

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from tallystick.domain.credits import MAX_AMOUNT, MICRO
+from tallystick.domain.periods import InvalidInstant, parse_instant
 from tallystick.domain.quantities import MAX_DIGITS
 from tallystick.http.errors import ApiError, FieldError
 from tallystick.http.operations import Answer, Parameter, answer
@@ -115,14 +116,18 @@ async def list_answer(
     try:
         rows = await fetch(page)
     except UnknownCursor:
-        name = "after" if page.before is None else "before"
-        raise bad_parameter(name, "names no object of this list") from None
+        raise unknown_cursor(page) from None
     if rows is None:
         raise not_found("organization")
     shown = [show(row) for row in rows[: page.limit]]
     if page.before is not None:
         shown.reverse()
     return answer(200, {"object": "list", "data": shown, "has_more": len(rows) > page.limit})
+
+
+def unknown_cursor(page: Page) -> ApiError:
+    name = "after" if page.before is None else "before"
+    return bad_parameter(name, "names no object of this list")
 
 
 def bad_parameter(name: str, message: str) -> ApiError:
@@ -132,6 +137,17 @@ def bad_parameter(name: str, message: str) -> ApiError:
         f"query parameter '{name}' {message}",
         errors=[FieldError(f"?{name}", "invalid", message)],
     )
+
+
+def instant_parameter(query: Mapping[str, str], name: str) -> int | None:
+    """The instant that a query parameter names, if it is given."""
+    if name not in query:
+        return None
+    try:
+        # A plus that was not percent-encoded arrives as a space, and no time has one.
+        return parse_instant(query[name].replace(" ", "+"))
+    except InvalidInstant as error:
+        raise bad_parameter(name, str(error)) from None
 
 
 def not_found(what: str) -> ApiError:

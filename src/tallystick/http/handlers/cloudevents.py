@@ -37,6 +37,7 @@ from tallystick.http.wire import decode, escape_step, media_type, refuse_duplica
 if TYPE_CHECKING:
     from tallystick.domain.commands import BookUsage
     from tallystick.http.auth import Principal
+    from tallystick.http.handlers.usage_events import Entropy
 
 _Text = Annotated[str, Meta(min_length=1)]
 _ATTRIBUTE: Final = re.compile(r"[a-z0-9]+|data_base64")
@@ -87,7 +88,9 @@ def read_cloud_events(body: bytes) -> list[bytes]:
     return [bytes(event) for event in decode(_batch_decoder, body)]
 
 
-def read_cloud_event(body: bytes, at: str, principal: Principal, now: int) -> BookUsage:
+def read_cloud_event(
+    body: bytes, at: str, principal: Principal, now: int, entropy: Entropy
+) -> BookUsage:
     """The command that a CloudEvent is; raises 422 with pointers below `at`."""
     try:
         event = _read(body)
@@ -99,7 +102,7 @@ def read_cloud_event(body: bytes, at: str, principal: Principal, now: int) -> Bo
             dimensions=data.dimensions,
             on_insufficient=data.on_insufficient,
         )
-        return to_command(_event_id(event), data.credits, facts, "", principal, now)
+        return to_command(_event_id(event), data.credits, facts, "", principal, now, entropy)
     except ApiError as error:
         raise below(at, error) from None
 

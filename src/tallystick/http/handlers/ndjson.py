@@ -154,8 +154,9 @@ class UsageStream:
         try:
             event = read_event(line)
             event_id = event.id if is_event_id(event.id) else None
+            service = call.service
             command = to_command(
-                event.id, event.credits, event, "", call.principal, call.service.clock()
+                event.id, event.credits, event, "", call.principal, service.clock(), service.entropy
             )
         except ApiError as error:
             self._reject(number, event_id, error)

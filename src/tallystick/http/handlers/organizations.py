@@ -63,6 +63,18 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = ""
 """The lane of what concerns no organization yet, or none: there `external_id`s meet in order."""
+MAX_DIMENSIONS: Final = 5
+"""By which usage is counted; each is one more row to keep for an event that has it."""
+
+
+UsageDimensions = Annotated[
+    list[Annotated[str, Meta(min_length=1, max_length=64)]],
+    Meta(
+        max_length=MAX_DIMENSIONS,
+        description="Dimensions of events by which usage can be grouped, from now on",
+        extra_json_schema={"uniqueItems": True},
+    ),
+]
 
 
 class NewOrganization(Request, kw_only=True):
@@ -73,6 +85,7 @@ class NewOrganization(Request, kw_only=True):
     rollover: RolloverTerms | UnsetType = UNSET
     overage: OverageTerms | UnsetType = UNSET
     rate_limits: RateLimits = msgspec.field(default_factory=dict)
+    usage_dimensions: UsageDimensions = msgspec.field(default_factory=list)
 
 
 class OrganizationChange(Request, kw_only=True):
@@ -82,6 +95,7 @@ class OrganizationChange(Request, kw_only=True):
     rollover: RolloverTerms | UnsetType = UNSET
     overage: OverageTerms | UnsetType = UNSET
     rate_limits: RateLimits | UnsetType = UNSET
+    usage_dimensions: UsageDimensions | UnsetType = UNSET
     apply: Annotated[
         Literal["now", "next_period"],
         Meta(description="When a new allowance counts; the other terms start with a period"),
@@ -102,6 +116,7 @@ class OrganizationView(Response, kw_only=True):
     rollover: RolloverView
     overage: OverageView
     rate_limits: dict[str, int]
+    usage_dimensions: list[str]
     default_teamspace_id: str
     status: Literal["active", "suspended", "closed"]
     takes_effect_at: Annotated[
@@ -119,6 +134,7 @@ def create_organization(call: Call) -> Awaitable[Answer]:
     body = decode_strictly(_decode_new, call.body)
     name = text_field("/name", body.name)
     limits = checked_limits(call, body.rate_limits)
+    dimensions = _checked_dimensions(body.usage_dimensions)
     plan = Plan(
         allowance=0 if body.allowance is UNSET else credits_field("/allowance", body.allowance),
         schedule=new_schedule(body.billing_period),
@@ -132,14 +148,23 @@ def create_organization(call: Call) -> Awaitable[Answer]:
         external_id=body.external_id,
         plan=plan,
         rate_limits=limits,
-        content=_content(name, plan, limits),
+        usage_dimensions=dimensions,
+        content=_content(name, plan, limits, dimensions),
     )
     return carry_out(call, DIRECTORY, unit, _show_created)
 
 
-def _content(name: str, plan: Plan, limits: Mapping[str, int]) -> bytes:
+def _content(
+    name: str, plan: Plan, limits: Mapping[str, int], dimensions: tuple[str, ...]
+) -> bytes:
     """Tells a repeated `external_id` from a clash; defaults count as named."""
-    facts = {"name": name, "plan": plan.to_facts(), "rate_limits": dict(limits)}
+    facts: dict[str, object] = {
+        "name": name,
+        "plan": plan.to_facts(),
+        "rate_limits": dict(limits),
+    }
+    if dimensions:
+        facts["usage_dimensions"] = sorted(dimensions)
     return hashlib.sha256(canonical_json(facts).encode()).digest()
 
 
@@ -150,6 +175,16 @@ def checked_limits(call: Call, limits: Mapping[str, int]) -> Mapping[str, int]:
             pointer = f"/rate_limits/{escape_step(shorten(name))}"
             raise invalid(pointer, "names no operation that can be limited")
     return limits
+
+
+def _checked_dimensions(names: list[str]) -> tuple[str, ...]:
+    for number, name in enumerate(names):
+        text_field(f"/usage_dimensions/{number}", name)
+        if name in names[:number]:
+            raise invalid(f"/usage_dimensions/{number}", "is named twice")
+        if "," in name:
+            raise invalid(f"/usage_dimensions/{number}", "must not contain a comma")
+    return tuple(names)
 
 
 def _show_created(outcome: object) -> Shown:
@@ -184,6 +219,9 @@ def update_organization(call: Call) -> Awaitable[Answer]:
         organization_id=call.organization_id,
         name=None if body.name is UNSET else text_field("/name", body.name),
         rate_limits=None if body.rate_limits is UNSET else checked_limits(call, body.rate_limits),
+        usage_dimensions=(
+            None if body.usage_dimensions is UNSET else _checked_dimensions(body.usage_dimensions)
+        ),
         plan=_plan_change(body),
         reschedule=None if period is UNSET else rescheduling(period),
     )
@@ -227,6 +265,7 @@ def organization_view(state: OrganizationState) -> OrganizationView:
         rollover=rollover_view(terms.plan.rollover),
         overage=overage_view(terms.plan.overage),
         rate_limits=dict(organization.rate_limits),
+        usage_dimensions=list(organization.usage_dimensions),
         default_teamspace_id=organization.default_teamspace_id,
         status=terms.status.value,
         takes_effect_at=time_json(terms.takes_effect_at),
@@ -315,10 +354,11 @@ OPERATIONS = (
         errors=("resource_not_found", "conflict", "validation_failed"),
         summary="Change an organization",
         description=(
-            "What is left out stays. Name, rate limits and overage count at once. A new allowance "
-            "counts from the next period or, with `apply` set to `now`, changes the present one by "
-            "the difference, never below what of it is spent or held. A new billing period or "
-            "rollover starts when the present period ends; there is no proration."
+            "What is left out stays. Name, rate limits, usage dimensions and overage count at "
+            "once. A new allowance counts from the next period or, with `apply` set to `now`, "
+            "changes the present one by the difference, never below what of it is spent or held. A "
+            "new billing period or rollover starts when the present period ends; there is no "
+            "proration."
         ),
     ),
     _status_operation(

@@ -60,7 +60,9 @@ async def preview_usage(call: Call) -> Answer:
     request = decode_event(_decode, call.body)
     refuse_duplicate_keys(call.body)
     now = call.service.clock()
-    command = to_command(_NOBODY, request.credits, request, "", call.principal, now)
+    command = to_command(
+        _NOBODY, request.credits, request, "", call.principal, now, call.service.entropy
+    )
     found = await preview_of(call.service.reads, call.organization_id, command)
     if found is None:
         raise not_found("organization")

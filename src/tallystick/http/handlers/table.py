@@ -17,12 +17,16 @@ from tallystick.http.handlers import (
     reference,
     teamspaces,
     usage,
+    usage_reading,
+    usage_series,
 )
 
 _DESCRIBED = (
     *balances.OPERATIONS,
     *usage.OPERATIONS,
     *previews.OPERATIONS,
+    *usage_series.OPERATIONS,
+    *usage_reading.OPERATIONS,
     *grant_lists.OPERATIONS,
     *entries.OPERATIONS,
     *periods.OPERATIONS,

@@ -75,12 +75,12 @@ def _book_json(call: Call) -> Awaitable[Answer]:
     now = call.service.clock()
     events = batch(request)
     if events is None:
-        return _book_one(call, single(request, call.principal, now))
+        return _book_one(call, single(request, call.principal, now, call.service.entropy))
     return _book_batch(call, events, now, atomic=request.atomic is True)
 
 
 def _book_cloud_event(call: Call) -> Awaitable[Answer]:
-    command = read_cloud_event(call.body, "", call.principal, call.service.clock())
+    command = _read_cloud_event(call, call.body, "", call.service.clock())
     return _in_cloud_event(_book_one(call, command))
 
 
@@ -104,11 +104,13 @@ async def _book_batch(
 ) -> Answer:
     """All events are read before the first is booked: a malformed one refuses the request."""
     commands: list[BookUsage] = []
+    entropy = call.service.entropy
     for number, event in enumerate(events):
         if number % MAX_EVENTS == MAX_EVENTS - 1:
             await asyncio.sleep(0)
         at = f"/events/{number}"
-        commands.append(to_command(event.id, event.credits, event, at, call.principal, now))
+        who = call.principal
+        commands.append(to_command(event.id, event.credits, event, at, who, now, entropy))
     if atomic:
         return await _book_all_or_none(call, commands)
     return await _book_each(call, commands, BatchResults())
@@ -120,8 +122,12 @@ async def _book_cloud_events(call: Call) -> Answer:
     for number, event in enumerate(read_cloud_events(call.body)):
         if number % MAX_EVENTS == MAX_EVENTS - 1:
             await asyncio.sleep(0)
-        commands.append(read_cloud_event(event, f"/{number}", call.principal, now))
+        commands.append(_read_cloud_event(call, event, f"/{number}", now))
     return await _book_each(call, commands, BatchResults(place=partial(below, "")))
+
+
+def _read_cloud_event(call: Call, body: bytes, at: str, now: int) -> BookUsage:
+    return read_cloud_event(body, at, call.principal, now, call.service.entropy)
 
 
 async def _book_each(call: Call, commands: Sequence[BookUsage], results: BatchResults) -> Answer:

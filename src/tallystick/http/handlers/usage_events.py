@@ -36,7 +36,11 @@ from tallystick.http.wire import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tallystick.http.auth import Principal
+
+    Entropy = Callable[[int], bytes]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -44,6 +48,7 @@ MAX_BATCH: Final = 1000
 """Events in one request that is not a stream."""
 MAX_ID: Final = 255
 MAX_VALUE: Final = 255
+SALT_BYTES: Final = 16
 _NO_NUL: Final = "must not contain NUL"
 ID_RULE: Final = "must be 1 to 255 characters from ! to ~ (ASCII, no spaces)"
 
@@ -173,13 +178,13 @@ def _quotes(json: bytes) -> int:
     return json.count(b'"') - json.count(b'\\"')
 
 
-def single(request: UsageRequest, principal: Principal, now: int) -> BookUsage:
+def single(request: UsageRequest, principal: Principal, now: int, entropy: Entropy) -> BookUsage:
     """The command of a request that is no batch."""
     if request.atomic is not UNSET and request.atomic is not None:
         raise invalid("/atomic", "is for batches: it needs 'events'")
     if request.id is UNSET:
         raise invalid("/id", "is required (or 'events', for a batch)")
-    return to_command(request.id, request.credits, request, "", principal, now)
+    return to_command(request.id, request.credits, request, "", principal, now, entropy)
 
 
 def batch(request: UsageRequest) -> list[UsageEvent] | None:
@@ -199,8 +204,12 @@ def to_command(
     at: str,
     principal: Principal,
     now: int,
+    entropy: Entropy,
 ) -> BookUsage:
-    """The command that books an event for `principal`; raises 422 with pointers below `at`."""
+    """The command that books an event for `principal`; raises 422 with pointers below `at`.
+
+    `entropy` is where the salt of its dimensions comes from.
+    """
     if not is_event_id(event_id):
         raise invalid(at + "/id", ID_RULE)
     quantity = None
@@ -218,8 +227,10 @@ def to_command(
     if meter is not None and "\x00" in meter:
         raise invalid(at + "/meter", _NO_NUL)
     dimensions = facts.dimensions or None
+    salt = b""
     if dimensions is not None:
         check_dimensions(dimensions, at)
+        salt = entropy(SALT_BYTES)
     timestamp = facts.timestamp
     occurred_at = None
     if timestamp is not None and timestamp is not UNSET:
@@ -234,6 +245,7 @@ def to_command(
         overdraw=overdraw,
         teamspace_id=teamspace_id,
         quantity=quantity,
+        salt=salt,
     )
     return _new(
         BookUsage,
@@ -248,6 +260,7 @@ def to_command(
             principal.api_key_id,
             content,
             quantity,
+            salt,
         ),
     )
 
