@@ -9,6 +9,7 @@ import click
 
 from tallystick.cli.balance import balance
 from tallystick.cli.client import to_json
+from tallystick.cli.entries import entries
 from tallystick.cli.errors import (
     INTERRUPTED,
     MISUSED,
@@ -50,6 +51,7 @@ for command in (
     prices,
     balance,
     usage,
+    entries,
     config,
 ):
     tallystick.add_command(command)

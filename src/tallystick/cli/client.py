@@ -20,6 +20,7 @@ import msgspec
 
 from tallystick.bootstrap import beside, database_file, embedded
 from tallystick.cli.errors import NOTHING_CHANGED, REFUSED, UNAVAILABLE, CommandError
+from tallystick.cli.in_process import InProcess
 from tallystick.http.server import reachable
 from tallystick.storage.errors import AlreadyOwned
 
@@ -105,6 +106,23 @@ class Api:
             return await self._client.request(
                 method, path, content=content, params=query, headers=sent
             )
+        except httpx.TransportError as error:
+            raise _lost(error) from error
+
+    async def stream(
+        self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> AsyncIterator[bytes]:
+        """The answer to a GET, part by part; raises CommandError for any but a success, and where
+        it breaks off."""
+        try:
+            async with self._client.stream(
+                "GET", path, params=dict(query), headers=dict(headers)
+            ) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise refused(answer)
+                async for part in answer.aiter_bytes():
+                    yield part
         except httpx.TransportError as error:
             raise _lost(error) from error
 
@@ -197,7 +215,7 @@ async def _reach(settings: Settings, stack: AsyncExitStack) -> httpx.AsyncBaseTr
                 raise _busy(owned) from owned
             await asyncio.sleep(_PAUSE_SECONDS)
             continue
-        return httpx.ASGITransport(running.local)
+        return InProcess(running.local)
     raise LookupError("unreachable")
 
 
