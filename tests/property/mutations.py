@@ -207,8 +207,8 @@ MUTATIONS = (
     Mutation(
         "rule 8: the teamspace is part of the content",
         "commands",
-        "_two_parts(teamspace_id, meter), digest",
-        "_part(meter), digest",
+        "parts = _two_parts(teamspace_id, meter)",
+        "parts = _part(meter)",
     ),
     Mutation(
         "rule 8: duplicates are looked up before any state is judged",

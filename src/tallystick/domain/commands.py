@@ -315,15 +315,23 @@ def usage_content(
     teamspace_id: str,
     quantity: int | None = None,
     salt: bytes = b"",
+    digest: bytes | None = None,
 ) -> bytes:
     """The digest by which a repeated event is told from a changed one (rule 8).
 
     Defaults count as named; no timestamp differs from any timestamp. Where a `quantity` was sent it
     stands in place of the credits, so a new price makes no other event of it. Dimensions enter by
-    a digest of their own, so that they can be erased and the rest still be compared.
+    a digest of their own, so that they can be erased and the rest still be compared: `digest`, or
+    what their salt makes of them.
     """
-    digest = dimensions_digest(dimensions, salt) if dimensions else b""
-    return _content(credits_used, meter, occurred_at, overdraw, teamspace_id, quantity, digest)
+    if digest is None:
+        digest = dimensions_digest(dimensions, salt) if dimensions else b""
+    moment = -1 if occurred_at is None else occurred_at
+    parts = _two_parts(teamspace_id, meter)
+    said = b"%d|%d|%d|%b" % (credits_used, moment, overdraw, parts)
+    if quantity is not None:
+        said = b"quantity|%d|%d|%d|%b" % (quantity, moment, overdraw, parts)
+    return hashlib.sha256(said + digest).digest()
 
 
 def is_repeated(entry: Entry, command: BookUsage, kept: KeptDimensions | None) -> bool:
@@ -337,36 +345,16 @@ def is_repeated(entry: Entry, command: BookUsage, kept: KeptDimensions | None) -
     digest = kept.digest
     if kept.salt is not None:
         digest = dimensions_digest(command.dimensions or {}, kept.salt)
-    return entry.content == _content(
-        command.credits,
-        command.meter,
-        command.occurred_at,
-        command.overdraw,
-        command.teamspace_id,
-        command.quantity,
-        digest,
+    return entry.content == usage_content(
+        credits_used=command.credits,
+        meter=command.meter,
+        occurred_at=command.occurred_at,
+        dimensions=None,
+        overdraw=command.overdraw,
+        teamspace_id=command.teamspace_id,
+        quantity=command.quantity,
+        digest=digest,
     )
-
-
-def _content(
-    credits_used: int,
-    meter: str | None,
-    occurred_at: int | None,
-    overdraw: bool,
-    teamspace_id: str,
-    quantity: int | None,
-    digest: bytes,
-) -> bytes:
-    moment = -1 if occurred_at is None else occurred_at
-    said = b"%d|%d|%d|%b" % (credits_used, moment, overdraw, _two_parts(teamspace_id, meter))
-    if quantity is not None:
-        said = b"quantity|%d|%d|%d|%b" % (
-            quantity,
-            moment,
-            overdraw,
-            _two_parts(teamspace_id, meter),
-        )
-    return hashlib.sha256(said + digest).digest()
 
 
 # Which teamspace uses which meter is the same in event after event.
