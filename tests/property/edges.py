@@ -10,8 +10,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from tests.property.asks import GrantAsk, UsageAsk
 from tests.property.languages import to_instant, to_micro
-from tests.property.twins import GrantAsk, Twins, UsageAsk
+from tests.property.twins import Twins
 
 CREDIT = 1_000_000
 LARGEST_AMOUNT = 10**9 * CREDIT
@@ -122,6 +123,8 @@ EXPIRES = (
     "far in the future",
 )
 VOIDED = ("whole", "smallest", "half", "left", "more than left")
+TEAMSPACES = ("ts_1", "ts_1", "ts_2")
+KEYS = (None, "key_1", "key_2")
 WAITS = (
     "not at all",
     "a microsecond",
@@ -132,6 +135,7 @@ WAITS = (
     "until just after something is due",
     "until just before the period's end",
     "until the period's end",
+    "until a grant's time is up",
     "about a period",
     "a few periods",
 )
@@ -174,8 +178,8 @@ def granted_of(name: str, twins: Twins) -> int:
 
 
 def voided_of(name: str, twins: Twins, number: int) -> int | None:
-    row = twins.rows.get(twins.ids.get(number, ""))
-    left = row.remaining if row else 0
+    row = twins.archive.grants.get(twins.archive.grant_ids.get(number, ""))
+    left = row.unheld if row else 0
     amounts = {"whole": None, "smallest": 1, "half": left // 2, "left": left}
     amount = amounts.get(name, left + 1)
     return None if amount is None else max(1, amount)
@@ -200,6 +204,7 @@ def instant_of(name: str, twins: Twins) -> int | None:
 def wait_until(name: str, twins: Twins) -> int:
     clock, account = twins.clock, twins.account
     length = account.period_end - account.period_start
+    expiries = [grant.ends_at for grant in twins.archive.grants.values() if grant.ends_at > clock]
     instants = {
         "not at all": clock,
         "a microsecond": clock + 1,
@@ -210,6 +215,7 @@ def wait_until(name: str, twins: Twins) -> int:
         "until just after something is due": account.next_due_at + 1,
         "until just before the period's end": account.period_end - 1,
         "until the period's end": account.period_end,
+        "until a grant's time is up": min(expiries, default=clock),
         "about a period": clock + length,
         "a few periods": account.period_end + 3 * _length_of_next(twins) + HOUR,
     }
@@ -234,6 +240,7 @@ USE_ALTERATIONS = (
     "no time",
     "dimensions",
     "teamspace",
+    "key",
 )
 
 
@@ -249,6 +256,7 @@ def altered_use(ask: UsageAsk, what: str) -> UsageAsk:
         "no time": ask._replace(occurred_at=None),
         "dimensions": ask._replace(dimensions={"mode": "l"}),
         "teamspace": ask._replace(teamspace_id="ts_2"),
+        "key": ask._replace(api_key_id="key_2"),
     }
     return altered[what]
 

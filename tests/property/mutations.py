@@ -91,7 +91,7 @@ MUTATIONS = (
     ),
     Mutation(
         "rule 3: what is used up leaves the burn order",
-        "decide",
+        "spending",
         "account.burning = [grant for grant in account.burning if grant.remaining]",
         "pass",
     ),
@@ -158,39 +158,39 @@ MUTATIONS = (
     ),
     Mutation(
         "rule 6: overage may reach its limit",
-        "decide",
-        "if missing > headroom:",
-        "if missing >= headroom:",
+        "refusals",
+        "if required - account.available <= headroom:",
+        "if required - account.available < headroom:",
     ),
     Mutation(
         "rule 6: the overage limit is for the whole period",
-        "decide",
+        "refusals",
         "headroom(account.overage)",
         "headroom(0)",
     ),
     Mutation(
         "rule 6: recorded usage is never refused for lack of credits",
-        "decide",
-        "if missing > 0 and not command.overdraw:",
-        "if missing > 0:",
+        "spending",
+        "if refusal is None and not command.overdraw:",
+        "if refusal is None:",
     ),
     Mutation(
         "rule 6: what is not covered is overage",
-        "decide",
+        "spending",
         "account.overage += used - covered",
         "account.overage += 0",
     ),
     Mutation(
         "rule 6: a refusal changes nothing",
-        "decide",
+        "spending",
         "    if refusal := _usage_refusal(account, command):\n",
         "    account.advanced_to = now\n    if refusal := _usage_refusal(account, command):\n",
     ),
     Mutation(
         "rule 7: the receipt shows the balance after it",
-        "decide",
-        "        account.remaining,\n        account.consumed,\n",
-        "        account.remaining + covered,\n        account.consumed,\n",
+        "spending",
+        "            account.remaining,\n            account.consumed,\n",
+        "            account.remaining + used,\n            account.consumed,\n",
     ),
     Mutation(
         "rule 8: the same id with other content is a conflict",
@@ -212,11 +212,11 @@ MUTATIONS = (
     ),
     Mutation(
         "rule 8: duplicates are looked up before any state is judged",
-        "decide",
-        "earlier: Earlier) -> Decision:\n    if earlier.entry is not None:\n"
-        "        if earlier.entry.content != command.content",
-        "earlier: Earlier) -> Decision:\n    if account.status is not AccountStatus.ACTIVE:\n"
-        "        return _not_active(account), []\n    if earlier.entry is not None:\n"
+        "spending",
+        "    if earlier.entry is not None:\n        if earlier.entry.content != command.content",
+        "    if account.status is not AccountStatus.ACTIVE:\n"
+        "        return not_active(account), []\n"
+        "    if earlier.entry is not None:\n"
         "        if earlier.entry.content != command.content",
     ),
     Mutation(
@@ -324,15 +324,17 @@ MUTATIONS = (
     ),
     Mutation(
         "sums stay in range: usage",
-        "decide",
-        "if account.consumed + command.credits > MAX_SUM:",
-        "if command.credits > MAX_SUM:",
+        "refusals",
+        "if account.consumed + used <= MAX_SUM:",
+        "if used <= MAX_SUM:",
     ),
     Mutation(
         "a suspended organization spends nothing",
-        "decide",
-        "if account.status is not AccountStatus.ACTIVE:",
-        "if account.status is AccountStatus.CLOSED:",
+        "spending",
+        "if account.status is not AccountStatus.ACTIVE:\n"
+        "        return not_active(account)\n    refusal = beyond_sums",
+        "if account.status is AccountStatus.CLOSED:\n"
+        "        return not_active(account)\n    refusal = beyond_sums",
     ),
     Mutation(
         "a closed organization stays closed",

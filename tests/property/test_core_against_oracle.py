@@ -20,8 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tallystick.domain.account import advance
 from tests.oracle_calendar import Calendar
 from tests.oracle_words import Terms
-from tests.property import edges
-from tests.property.twins import GrantAsk, Twins, UsageAsk
+from tests.property import edges, hold_edges
+from tests.property.asks import CaptureAsk, GrantAsk, HoldAsk, ReversalAsk, UsageAsk
+from tests.property.twins import Twins
 from tests.property.walk import walk
 
 TERMS = st.builds(
@@ -48,6 +49,15 @@ TERMS = st.builds(
 )
 
 
+METERS = st.sampled_from((None, "", "llm.tokens"))
+DIMENSIONS: st.SearchStrategy[dict[str, str] | None] = st.sampled_from((None, {}, {"model": "m"}))
+TEAMSPACES = st.sampled_from(edges.TEAMSPACES)
+KEYS = st.sampled_from(edges.KEYS)
+REFERENCES = st.sampled_from((None, "ref-1", "ref-2"))
+ACTING_FOR = st.sampled_from((None, None, "ts_1", "ts_2"))
+NO_SUCH = 999_999_999
+
+
 def some(names: Sequence[str]) -> st.SearchStrategy[str]:
     return st.sampled_from(names)
 
@@ -64,18 +74,32 @@ class Organization(RuleBasedStateMachine):
         amount=some(edges.AMOUNTS),
         overdraw=st.booleans(),
         occurred=some(("unsaid", "long ago", "now")),
-        meter=st.sampled_from((None, "", "llm.tokens")),
+        meter=METERS,
+        teamspace_id=TEAMSPACES,
+        api_key_id=KEYS,
     )
     def use(
-        self, number: int, amount: str, overdraw: bool, occurred: str, meter: str | None
+        self,
+        number: int,
+        amount: str,
+        overdraw: bool,
+        occurred: str,
+        meter: str | None,
+        teamspace_id: str,
+        api_key_id: str | None,
     ) -> None:
         ask = UsageAsk(
             edges.amount_of(amount, self.twins),
             overdraw=overdraw,
             meter=meter,
             occurred_at=edges.instant_of(occurred, self.twins),
+            teamspace_id=teamspace_id,
+            api_key_id=api_key_id,
         )
-        self.twins.use(f"event-{number}-{len(self.twins.entries) // 2}", ask)
+        self.twins.use(self._new_event_id(number), ask)
+
+    def _new_event_id(self, number: int) -> str:
+        return f"event-{number}-{len(self.twins.archive.entries) // 2}"
 
     @rule(data=st.data(), alteration=some(edges.USE_ALTERATIONS))
     def use_again(self, data: st.DataObject, alteration: str) -> None:
@@ -85,12 +109,138 @@ class Organization(RuleBasedStateMachine):
             self.twins.use(event_id, edges.altered_use(ask, alteration))
 
     @rule(
+        amount=some(hold_edges.HELD),
+        lasts=some(hold_edges.LASTS),
+        teamspace_id=TEAMSPACES,
+        api_key_id=KEYS,
+        meter=METERS,
+        dimensions=DIMENSIONS,
+        reference=REFERENCES,
+    )
+    def hold(
+        self,
+        amount: str,
+        lasts: str,
+        teamspace_id: str,
+        api_key_id: str | None,
+        meter: str | None,
+        dimensions: dict[str, str] | None,
+        reference: str | None,
+    ) -> None:
+        ask = HoldAsk(
+            hold_edges.held_of(amount, self.twins),
+            hold_edges.lasts_of(lasts, self.twins),
+            teamspace_id,
+            api_key_id,
+            meter,
+            dimensions,
+            reference,
+        )
+        self.twins.hold(ask)
+
+    @rule(data=st.data(), alteration=some(hold_edges.HOLD_ALTERATIONS))
+    def hold_again(self, data: st.DataObject, alteration: str) -> None:
+        if self.twins.placed:
+            ask = data.draw(st.sampled_from(self.twins.placed), label="ask")
+            self.twins.hold(hold_edges.altered_hold(ask, alteration))
+
+    @rule(
+        data=st.data(),
+        amount=some(hold_edges.CAPTURED),
+        number=st.none() | st.integers(0, 9),
+        final=st.booleans(),
+        allow_excess=st.booleans(),
+        overdraw=st.booleans(),
+        meter=METERS,
+        dimensions=DIMENSIONS,
+        acting_for=ACTING_FOR,
+    )
+    def capture(
+        self,
+        data: st.DataObject,
+        amount: str,
+        number: int | None,
+        final: bool,
+        allow_excess: bool,
+        overdraw: bool,
+        meter: str | None,
+        dimensions: dict[str, str] | None,
+        acting_for: str | None,
+    ) -> None:
+        hold = self._draw_hold(data)
+        ask = CaptureAsk(
+            hold,
+            hold_edges.captured_of(amount, self.twins, hold),
+            event_id=None if number is None else self._new_event_id(number),
+            final=final,
+            allow_excess=allow_excess,
+            overdraw=overdraw,
+            meter=meter,
+            dimensions=dimensions,
+        )
+        self.twins.capture(ask, acting_for)
+
+    @rule(data=st.data(), alteration=some(hold_edges.CAPTURE_ALTERATIONS))
+    def capture_again(self, data: st.DataObject, alteration: str) -> None:
+        if self.twins.captured:
+            event_id = data.draw(some(list(self.twins.captured)), label="event_id")
+            ask, other = self.twins.captured[event_id], self._draw_hold(data)
+            if data.draw(st.booleans(), label="is named"):
+                ask = ask._replace(event_id=event_id)
+            self.twins.capture(hold_edges.altered_capture(ask, alteration, other))
+
+    @rule(data=st.data(), acting_for=ACTING_FOR)
+    def release(self, data: st.DataObject, acting_for: str | None) -> None:
+        self.twins.release(self._draw_hold(data), acting_for)
+
+    @rule(data=st.data(), lasts=some(hold_edges.LASTS), acting_for=ACTING_FOR)
+    def extend(self, data: st.DataObject, lasts: str, acting_for: str | None) -> None:
+        number = self._draw_hold(data)
+        span = hold_edges.lasts_of(lasts, self.twins, self.twins.archive.hold_numbered(number))
+        self.twins.extend(number, span, acting_for)
+
+    def _draw_hold(self, data: st.DataObject) -> int:
+        is_open = [hold.placed for hold in self.twins.account.open_holds]
+        numbers = [*is_open, *self.twins.archive.hold_ids, NO_SUCH]
+        return data.draw(st.sampled_from(numbers), label="hold")
+
+    @rule(
+        data=st.data(),
+        part=some(hold_edges.REVERSED),
+        reference=REFERENCES,
+        note=st.sampled_from((None, "wrong model")),
+        acting_for=ACTING_FOR,
+    )
+    def reverse(
+        self,
+        data: st.DataObject,
+        part: str,
+        reference: str | None,
+        note: str | None,
+        acting_for: str | None,
+    ) -> None:
+        events = [*self.twins.archive.events, "event-nobody"]
+        event_id = data.draw(some(events), label="event_id")
+        amount = hold_edges.reversed_of(part, self.twins, event_id)
+        self.twins.reverse(ReversalAsk(event_id, amount, reference, note), acting_for)
+
+    @rule(data=st.data(), alteration=some(hold_edges.REVERSAL_ALTERATIONS))
+    def reverse_again(self, data: st.DataObject, alteration: str) -> None:
+        if self.twins.reversed:
+            ask = data.draw(st.sampled_from(self.twins.reversed), label="ask")
+            self.twins.reverse(hold_edges.altered_reversal(ask, alteration))
+
+    @rule(subject=some(hold_edges.SUBJECTS), limit=some(hold_edges.LIMITS))
+    def set_budget(self, subject: str, limit: str) -> None:
+        self.twins.set_budget(subject, hold_edges.limit_of(limit, self.twins, subject))
+
+    @rule(
         kind=some(edges.GRANT_KINDS),
         amount=some(edges.GRANTED + edges.GRANTED_TO_RICH),
         priority=st.sampled_from(edges.PRIORITIES),
         effective=some(edges.EFFECTIVE),
         expires=some(edges.EXPIRES),
-        reference=st.sampled_from((None, "ref-1", "ref-2")),
+        reference=REFERENCES,
     )
     def grant(
         self,
@@ -121,7 +271,9 @@ class Organization(RuleBasedStateMachine):
 
     @rule(data=st.data(), part=some(edges.VOIDED))
     def void(self, data: st.DataObject, part: str) -> None:
-        number = data.draw(st.sampled_from([*self.twins.ids, 999_999_999]), label="number")
+        number = data.draw(
+            st.sampled_from([*self.twins.archive.grant_ids, NO_SUCH]), label="number"
+        )
         self.twins.void(number, edges.voided_of(part, self.twins, number))
 
     @rule(
@@ -185,8 +337,8 @@ def test_one_look_after_three_years_is_as_good_as_looking_daily(interval: str, z
         for entry in advance(looked_at_daily, day)
     ]
     seen += advance(looked_at_daily, present)
-    known = len(twins.entries)
+    known = len(twins.archive.entries)
     twins.clock = present
     twins.use("event-2", UsageAsk(1))
-    assert seen == twins.entries[known:-1]
+    assert seen == twins.archive.entries[known:-1]
     assert twins.account.period_index >= 36

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import pytest
 
+from tests.property.hold_mutations import HOLD_MUTATIONS
 from tests.property.mutant import Walk, walks_with
 from tests.property.mutations import MUTATIONS, Mutation
+from tests.property.reversal_mutations import BUDGET_MUTATIONS, REVERSAL_MUTATIONS
 
-_WALKS = 40
+_WALKS = 78
 _STEPS = 80
+_NOTICED = (AssertionError, LookupError)
+"""A check fails, or the core itself does not find what its lists should have."""
+_ALL = (*MUTATIONS, *HOLD_MUTATIONS, *REVERSAL_MUTATIONS, *BUDGET_MUTATIONS)
 
 
 def _walk_all(walk: Walk) -> None:
@@ -21,9 +26,9 @@ def _walk_all(walk: Walk) -> None:
         walk(seed, _STEPS)
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.breaks)
+@pytest.mark.parametrize("mutation", _ALL, ids=lambda mutation: mutation.breaks)
 def test_a_core_that_breaks_a_rule_is_caught(mutation: Mutation) -> None:
-    with walks_with(mutation) as walk, pytest.raises(AssertionError):
+    with walks_with(mutation) as walk, pytest.raises(_NOTICED):
         _walk_all(walk)
 
 

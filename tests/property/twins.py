@@ -2,71 +2,52 @@
 
 Each step moves time, asks both, compares what they answered and wrote, and then checks everything
 that must hold of any account at any time. A failed check is an AssertionError. Amounts and
-instants are the core's (micro-credits, microseconds).
+instants are the core's (micro-credits, microseconds); grants and holds go by their numbers, the
+sequence of the entry that made them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
-from typing import NamedTuple
 
 from tallystick.domain.account import advance, open_account
 from tallystick.domain.commands import (
     NOTHING_EARLIER,
     AccountStatus,
-    Booked,
-    BookUsage,
-    Changed,
     ChangePlan,
     Command,
-    CreateGrant,
     Earlier,
-    Issued,
+    ExtendHold,
     Outcome,
+    ReleaseHold,
+    RemoveBudget,
+    SetBudget,
     SetStatus,
-    Voided,
     VoidGrant,
-    usage_content,
 )
 from tallystick.domain.decide import decide, ledger_time
-from tallystick.domain.entries import Entry, Sealed, encode, seal
+from tallystick.domain.entries import Entry, encode, seal
 from tallystick.domain.errors import Refusal
-from tallystick.domain.grants import Grant, GrantKind, GrantStatus
+from tallystick.domain.replay import Standing
 from tests.oracle import Oracle
-from tests.oracle_words import Refused, Repeated, Said, Terms, Verdict
+from tests.oracle_words import Terms, Verdict
 from tests.property import languages as say
+from tests.property.archive import Archive
+from tests.property.asks import CaptureAsk, GrantAsk, HoldAsk, ReversalAsk, UsageAsk
 from tests.property.fold import Fold
 from tests.property.invariants import (
     check_account,
     check_against_fold,
     check_against_oracle,
+    check_replayed,
     photo,
 )
+from tests.property.verdicts import check_answer, is_new
 
 ORGANIZATION = "org_7zzzzzzzzzzzzzzzzzzzzzzzzz"
-
-
-class UsageAsk(NamedTuple):
-    """All of a usage event but its id."""
-
-    amount: int
-    overdraw: bool = False
-    meter: str | None = None
-    occurred_at: int | None = None
-    dimensions: dict[str, str] | None = None
-    teamspace_id: str = "ts_1"
-
-
-class GrantAsk(NamedTuple):
-    kind: str
-    amount: int
-    priority: int = 50
-    effective_at: int | None = None
-    expires_at: int | None = None
-    reference: str | None = None
+_WITHOUT_ENTRY = SetStatus | SetBudget | RemoveBudget
 
 
 class Twins:
@@ -74,75 +55,104 @@ class Twins:
 
     def __init__(self, terms: Terms, clock: int) -> None:
         self.clock = clock
-        self.entries: list[Entry] = []
-        self.sealed: list[Sealed] = []
-        self.rows: dict[str, Grant] = {}
-        """Every grant there ever was, as a database would keep it."""
-        self.ids: dict[int, str] = {}
-        """The grant id of each lot's number, in the order of issue."""
+        self.archive = Archive()
         self.booked: dict[str, UsageAsk] = {}
-        """What was accepted, by event id."""
+        """What was accepted, by event id; so below."""
+        self.captured: dict[str, CaptureAsk] = {}
         self.issued: list[GrantAsk] = []
-        self._fold = Fold(ORGANIZATION)
+        self.placed: list[HoldAsk] = []
+        self.reversed: list[ReversalAsk] = []
+        self.fold = Fold(ORGANIZATION)
+        self.standing = Standing()
+        """The core's own replay, which begins again with each reload."""
         self._compared = 0
         """How many entries were compared with the oracle's facts so far."""
-        self._events: dict[str, Entry] = {}
-        self._references: dict[str, Entry] = {}
         self.account, entries = open_account(ORGANIZATION, say.to_plan(terms), clock)
         self.oracle = Oracle(terms, say.to_datetime(clock))
         self._take_written(entries)
         self._check_everything()
 
+    @property
+    def now(self) -> int:
+        """The moment at which the next step happens."""
+        return ledger_time(self.account, self.clock)
+
     # ── steps ──
 
     def use(self, event_id: str, ask: UsageAsk) -> Outcome:
-        content = usage_content(
-            credits_used=ask.amount,
-            meter=ask.meter,
-            occurred_at=ask.occurred_at,
-            dimensions=ask.dimensions,
-            overdraw=ask.overdraw,
-            teamspace_id=ask.teamspace_id,
-        )
-        command = BookUsage(
-            event_id,
-            ask.amount,
-            ask.meter,
-            ask.occurred_at,
-            ask.dimensions,
-            ask.overdraw,
-            ask.teamspace_id,
-            None,
-            content,
-        )
-        said = Said(
-            say.to_decimal(ask.amount),
-            ask.overdraw,
-            ask.teamspace_id,
-            ask.meter,
-            say.if_any(say.to_datetime, ask.occurred_at),
-            ask.dimensions or {},
-        )
+        event = self._event_told(event_id)
         outcome = self._do(
-            command,
-            lambda now: self.oracle.use(now, event_id, said),
-            Earlier(entry=self._events.get(event_id)),
+            ask.command(event_id),
+            lambda now: self.oracle.use(now, event, ask.said(), ask.api_key_id),
+            lambda: self.archive.about_event(event_id),
         )
-        if isinstance(outcome, Booked) and not outcome.duplicate:
+        if is_new(outcome):
             self.booked[event_id] = ask
         return outcome
 
-    def grant(self, ask: GrantAsk) -> Outcome:
-        command = CreateGrant(
-            amount=ask.amount,
-            kind=GrantKind(ask.kind),
-            priority=ask.priority,
-            effective_at=ask.effective_at,
-            expires_at=ask.expires_at,
-            reference=ask.reference,
+    def hold(self, ask: HoldAsk) -> Outcome:
+        outcome = self._do(
+            ask.command(),
+            lambda now: self.oracle.hold(now, ask.said(), ask.api_key_id, ask.reference),
+            lambda: self.archive.about_hold_reference(ask.reference),
         )
+        if is_new(outcome):
+            self.placed.append(ask)
+        return outcome
+
+    def capture(self, ask: CaptureAsk, acting_for: str | None = None) -> Outcome:
+        command = ask.command(self._hold_id(ask.hold), acting_for)
+        event_id = None if ask.event_id is None else self._event_told(ask.event_id)
         outcome = self._do(
             command,
+            lambda now: self.oracle.capture(now, ask.hold, event_id, ask.said(), acting_for),
+            lambda: self.archive.about_capture(command.booked_as, command.hold_id),
+        )
+        if is_new(outcome):
+            self.captured[command.booked_as] = ask
+        return outcome
+
+    def release(self, number: int, acting_for: str | None = None) -> Outcome:
+        hold_id = self._hold_id(number)
+        return self._do(
+            ReleaseHold(hold_id=hold_id, acting_for=acting_for),
+            lambda now: self.oracle.release(now, number, acting_for),
+            lambda: self.archive.about_hold(hold_id),
+        )
+
+    def extend(self, number: int, lasts: int, acting_for: str | None = None) -> Outcome:
+        hold_id = self._hold_id(number)
+        span = timedelta(microseconds=lasts)
+        return self._do(
+            ExtendHold(hold_id=hold_id, expires_in=lasts, acting_for=acting_for),
+            lambda now: self.oracle.extend(now, number, span, acting_for),
+            lambda: self.archive.about_hold(hold_id),
+        )
+
+    def reverse(self, ask: ReversalAsk, acting_for: str | None = None) -> Outcome:
+        event = self._event_told(ask.event_id)
+        outcome = self._do(
+            ask.command(acting_for),
+            lambda now: self.oracle.reverse(now, event, ask.said(), ask.reference, acting_for),
+            lambda: self.archive.about_reversal(ask.event_id),
+        )
+        if is_new(outcome):
+            self.reversed.append(ask)
+        return outcome
+
+    def set_budget(self, subject: str, limit: int | None) -> Outcome:
+        """Caps a teamspace or a key; without limit, removes its cap."""
+        self._advance(self.now)
+        command: Command = RemoveBudget(subject_id=subject)
+        if limit is not None:
+            used = self.fold.used.get(subject, 0)
+            command = SetBudget(subject_id=subject, limit=limit, used=used)
+        decimal = say.if_any(say.to_decimal, limit)
+        return self._do(command, lambda _: self.oracle.cap(subject, decimal))
+
+    def grant(self, ask: GrantAsk) -> Outcome:
+        outcome = self._do(
+            ask.command(),
             lambda now: self.oracle.grant(
                 now,
                 ask.kind,
@@ -152,18 +162,18 @@ class Twins:
                 say.if_any(say.to_datetime, ask.expires_at),
                 ask.reference,
             ),
-            self._earlier_grant(ask.reference),
+            lambda: self.archive.about_grant_reference(ask.reference),
         )
-        if isinstance(outcome, Issued) and not outcome.duplicate:
+        if is_new(outcome):
             self.issued.append(ask)
         return outcome
 
     def void(self, number: int, amount: int | None) -> Outcome:
-        grant_id = self.ids.get(number, "grant_nobody")
+        grant_id = self.archive.grant_ids.get(number, "grant_nobody")
         return self._do(
             VoidGrant(grant_id=grant_id, credits=amount),
             lambda now: self.oracle.void(now, number, say.if_any(say.to_decimal, amount)),
-            Earlier(grant=self._row(grant_id)),
+            lambda: self.archive.about_grant(grant_id),
         )
 
     def change(self, parts: Terms, names: frozenset[str], *, apply_now: bool) -> Outcome:
@@ -175,7 +185,7 @@ class Twins:
             overage=say.to_overage(parts) if "overage" in names else None,
             apply_now=apply_now,
         )
-        wanted = _with_parts(self.oracle.wanted, parts, names)
+        wanted = say.with_parts(self.oracle.wanted, parts, names)
         return self._do(command, lambda now: self.oracle.change(now, wanted, apply_now=apply_now))
 
     def set_status(self, status: str) -> Outcome:
@@ -189,14 +199,16 @@ class Twins:
         assert photo(self.account) == before, "a read changed the account"
 
     def reload(self) -> None:
-        """Forgets the account and reads back what a store would: the grants that still matter."""
-        account = replace(self.account, grants={}, burning=[], waiting=[])
-        live = {GrantStatus.PENDING, GrantStatus.ACTIVE}
-        for grant in reversed(self.rows.values()):
-            if grant.status in live or grant.id == account.allowance_grant_id:
-                account.add_loaded(replace(grant))
-        self.account = account
+        """Forgets the account and reads back what a store would."""
+        self.account = self.archive.reloaded(self.account)
+        self.standing = Standing.of(self.account)
         self._check_everything()
+
+    def _hold_id(self, number: int) -> str:
+        return self.archive.hold_ids.get(number, "hold_nobody")
+
+    def _event_told(self, event_id: str) -> str:
+        return say.event_told(event_id, self.archive.numbers)
 
     # ── one step ──
 
@@ -204,16 +216,19 @@ class Twins:
         self,
         command: Command,
         ask_oracle: Callable[[datetime], Verdict],
-        earlier: Earlier = NOTHING_EARLIER,
+        find_earlier: Callable[[], Earlier] = lambda: NOTHING_EARLIER,
     ) -> Outcome:
-        now = ledger_time(self.account, self.clock)
+        now = self.now
         self._advance(now)
+        earlier = find_earlier()
         before = photo(self.account)
         outcome, entries = decide(self.account, command, now, earlier)
-        if isinstance(outcome, Refusal) or not (entries or isinstance(command, SetStatus)):
+        if isinstance(outcome, Refusal) or not (entries or isinstance(command, _WITHOUT_ENTRY)):
             assert photo(self.account) == before, "what was not accepted changed the account"
         self._take_written(entries)
-        self._check_answer(outcome, ask_oracle(say.to_datetime(now)), entries)
+        self.archive.keep(self.account)
+        verdict = ask_oracle(say.to_datetime(now))
+        check_answer(outcome, verdict, entries, self.archive, self.oracle)
         self._check_everything()
         return outcome
 
@@ -233,6 +248,7 @@ class Twins:
         assert advance(self.account, now) == [], "the same instant fell due twice"
         self.oracle.settle(say.to_datetime(now))
         self._take_written(written)
+        self.archive.keep(self.account)
         self._compare_stories()
 
     def _stops_until(self, now: int) -> list[int]:
@@ -245,103 +261,33 @@ class Twins:
         stops += [instant for instant in (due - 1, due) if instant < now]
         return [*sorted(stops), now]
 
-    def _earlier_grant(self, reference: str | None) -> Earlier:
-        entry = self._references.get(reference or "")
-        if entry is None or entry.grant_id is None:
-            return NOTHING_EARLIER
-        return Earlier(entry=entry, grant=self._row(entry.grant_id))
-
-    def _row(self, grant_id: str) -> Grant | None:
-        row = self.rows.get(grant_id)
-        return None if row is None else replace(row)
-
     # ── checks ──
 
     def _take_written(self, entries: list[Entry]) -> None:
         """Takes in what the core wrote."""
-        head = self.sealed[-1].hash if self.sealed else self.account.head
-        for sealed in seal(entries, head):
-            self._fold.take(sealed)
-            self.sealed.append(sealed)
+        for sealed in seal(entries, self.fold.head):
+            self.fold.take(sealed)
         for entry in entries:
-            self.entries.append(entry)
-            if entry.event_id is not None:
-                self._events[entry.event_id] = entry
-            if entry.grant_id is not None and entry.grant_id not in self.rows:
-                self._take_in_new_grant(entry, entry.grant_id)
+            self._replay(entry)
+            self.archive.take(entry, self.account)
 
-    def _take_in_new_grant(self, entry: Entry, grant_id: str) -> None:
-        grant = self.account.grants[grant_id]
-        assert grant.issued == entry.sequence
-        self.ids[grant.issued] = grant_id
-        self.rows[grant_id] = grant
-        if grant.reference is not None:
-            self._references[grant.reference] = entry
-
-    def _check_answer(self, outcome: Outcome, verdict: Verdict, entries: list[Entry]) -> None:
-        if isinstance(verdict, Refused):
-            assert isinstance(outcome, Refusal), f"accepted, but {verdict}"
-            assert outcome.reason.name == verdict.reason
-            assert say.figures_told(outcome.figures) == verdict.figures
-            assert not entries
-        elif isinstance(verdict, Repeated):
-            assert isinstance(outcome, Booked | Issued)
-            assert outcome.duplicate
-            assert not entries
-            self._check_outcome(outcome, verdict.fact.sequence)
-        else:
-            assert not isinstance(outcome, Refusal), f"refused for {outcome}"
-            assert len(entries) == len(verdict)
-            assert not (isinstance(outcome, Booked | Issued) and outcome.duplicate)
-            self._check_outcome(outcome, verdict[0].sequence if verdict else None)
-
-    def _check_outcome(self, outcome: Outcome, sequence: int | None) -> None:
-        """That the answer shows what entry `sequence` did, or the present where there is none."""
-        entry = None if sequence is None else self.entries[sequence - 1]
-        match outcome:
-            case Booked():
-                assert outcome.entry == entry, "the receipt is not the entry"
-            case Issued(grant):
-                assert sequence == grant.issued
-                assert grant == self.account.grants.get(grant.id, self.rows[grant.id])
-            case Voided(grant, taken):
-                assert grant == self.account.grants.get(grant.id, self.rows[grant.id])
-                assert taken == (0 if entry is None else entry.credits)
-            case Changed():
-                oracle = self.oracle
-                effect = None if oracle.wanted == oracle.terms else oracle.period.end
-                assert outcome.plan == say.to_plan(oracle.wanted)
-                assert say.if_any(say.to_datetime, outcome.takes_effect_at) == effect
-                assert outcome.status == oracle.status
+    def _replay(self, entry: Entry) -> None:
+        for grant_id in [entry.grant_id, *(name for name, _ in entry.drawn)]:
+            if grant_id in self.archive.grants and grant_id not in self.standing.grants:
+                self.standing.take_in(self.archive.grants[grant_id])
+        self.standing.apply(entry)
 
     def _compare_stories(self) -> None:
         """The new entries say what the oracle noted."""
-        numbers = {grant_id: number for number, grant_id in self.ids.items()}
-        told = [say.fact_told(entry, numbers) for entry in self.entries[self._compared :]]
+        new = self.archive.entries[self._compared :]
+        told = [say.fact_told(entry, self.archive.numbers) for entry in new]
         assert told == self.oracle.facts[self._compared :]
-        self._compared = len(self.entries)
+        self._compared = len(self.archive.entries)
 
     def _check_everything(self) -> None:
-        for grant_id, grant in self.account.grants.items():
-            self.rows[grant_id] = replace(grant)
+        self.archive.keep(self.account)
         self._compare_stories()
         check_account(self.account)
-        check_against_fold(self.account, self.rows, self._fold)
-        check_against_oracle(self.account, self.rows, self.oracle)
-
-
-def _with_parts(terms: Terms, parts: Terms, names: frozenset[str]) -> Terms:
-    if "allowance" in names:
-        terms = replace(terms, allowance=parts.allowance)
-    if "schedule" in names:
-        terms = replace(terms, calendar=parts.calendar)
-    if "rollover" in names:
-        terms = replace(
-            terms,
-            rollover=parts.rollover,
-            rollover_cap=parts.rollover_cap,
-            rollover_periods=parts.rollover_periods,
-        )
-    if "overage" in names:
-        terms = replace(terms, overage=parts.overage, overage_limit=parts.overage_limit)
-    return terms
+        check_against_fold(self.account, self.archive, self.fold)
+        check_replayed(self.account, self.archive, self.standing)
+        check_against_oracle(self.account, self.archive, self.oracle)

@@ -9,26 +9,38 @@ from tallystick.domain.commands import (
     AccountStatus,
     Booked,
     BookUsage,
+    Captured,
+    CaptureHold,
     ChangePlan,
     Command,
     CreateGrant,
     Earlier,
+    ExtendHold,
+    Held,
     Issued,
     Outcome,
+    PlaceHold,
+    ReleaseHold,
+    RemoveBudget,
+    ReverseUsage,
+    SetBudget,
     SetStatus,
     VoidGrant,
     usage_content,
 )
 from tallystick.domain.credits import format_credits, parse_credits
 from tallystick.domain.decide import decide, ledger_time
-from tallystick.domain.entries import Entry
+from tallystick.domain.entries import Entry, EntryKind
 from tallystick.domain.errors import Reason, Refusal
-from tallystick.domain.grants import DEFAULT_PRIORITY, Grant, GrantKind
+from tallystick.domain.grants import DEFAULT_PRIORITY, Drawn, Grant, GrantKind
+from tallystick.domain.holds import Hold
 from tallystick.domain.periods import Interval, Schedule, to_instant
 from tallystick.domain.plans import Overage, OverageMode, Plan, Rollover, RolloverMode
 
 ORGANIZATION = "org_00000000000000000000000001"
 OPENED = "2026-01-10T12:00"
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
 
 
 def at(text: str) -> int:
@@ -80,6 +92,7 @@ class Life:
         self.account, self.entries = open_account(ORGANIZATION, terms or plan(), self.now)
         self._events: dict[str, Entry] = {}
         self._references: dict[str, Entry] = {}
+        self._hold_references: dict[str, Entry] = {}
 
     def wait(self, until: str) -> list[Entry]:
         """Lets time pass; returns what that wrote."""
@@ -104,6 +117,8 @@ class Life:
         meter: str | None = None,
         occurred_at: int | None = None,
         dimensions: dict[str, str] | None = None,
+        teamspace_id: str = "ts_1",
+        api_key_id: str = "key_1",
     ) -> Outcome:
         event_id = event_id or f"event-{len(self.entries)}"
         micro = parse_credits(amount)
@@ -113,15 +128,125 @@ class Life:
             occurred_at=occurred_at,
             dimensions=dimensions,
             overdraw=overdraw,
-            teamspace_id="ts_1",
+            teamspace_id=teamspace_id,
         )
         command = BookUsage(
-            event_id, micro, meter, occurred_at, dimensions, overdraw, "ts_1", "key_1", content
+            event_id=event_id,
+            credits=micro,
+            meter=meter,
+            occurred_at=occurred_at,
+            dimensions=dimensions,
+            overdraw=overdraw,
+            teamspace_id=teamspace_id,
+            api_key_id=api_key_id,
+            content=content,
         )
         outcome = self.do(command, Earlier(entry=self._events.get(event_id)))
         if isinstance(outcome, Booked):
             self._events[event_id] = outcome.entry
         return outcome
+
+    def ask_for_hold(
+        self,
+        amount: str,
+        *,
+        lasts: int = HOUR,
+        reference: str | None = None,
+        meter: str | None = None,
+        teamspace_id: str = "ts_1",
+        api_key_id: str = "key_1",
+    ) -> Outcome:
+        command = PlaceHold(
+            credits=parse_credits(amount),
+            expires_in=lasts,
+            reference=reference,
+            meter=meter,
+            teamspace_id=teamspace_id,
+            api_key_id=api_key_id,
+        )
+        outcome = self.do(command, Earlier(entry=self._hold_references.get(reference or "")))
+        if isinstance(outcome, Held) and not outcome.duplicate and reference is not None:
+            self._hold_references[reference] = self.entries[-1]
+        return outcome
+
+    def hold(
+        self,
+        amount: str,
+        *,
+        lasts: int = HOUR,
+        meter: str | None = None,
+        teamspace_id: str = "ts_1",
+        api_key_id: str = "key_1",
+    ) -> Hold:
+        """Places a hold that nothing forbids; what is returned changes with the account."""
+        outcome = self.ask_for_hold(
+            amount, lasts=lasts, meter=meter, teamspace_id=teamspace_id, api_key_id=api_key_id
+        )
+        assert isinstance(outcome, Held)
+        return self.account.holds[outcome.hold.id]
+
+    def capture(
+        self,
+        hold: Hold,
+        amount: str,
+        event_id: str | None = None,
+        *,
+        final: bool = False,
+        allow_excess: bool = False,
+        overdraw: bool = False,
+        meter: str | None = None,
+        acting_for: str | None = None,
+    ) -> Outcome:
+        command = CaptureHold(
+            hold_id=hold.id,
+            credits=parse_credits(amount),
+            event_id=event_id,
+            final=final,
+            allow_excess=allow_excess,
+            overdraw=overdraw,
+            meter=meter,
+            acting_for=acting_for,
+        )
+        outcome = self.do(command, Earlier(entry=self._events.get(command.booked_as)))
+        if isinstance(outcome, Captured):
+            self._events[command.booked_as] = outcome.booked.entry
+        return outcome
+
+    def release(self, hold: Hold, *, acting_for: str | None = None) -> Outcome:
+        return self.do(ReleaseHold(hold_id=hold.id, acting_for=acting_for))
+
+    def extend(self, hold: Hold, lasts: int, *, acting_for: str | None = None) -> Outcome:
+        return self.do(ExtendHold(hold_id=hold.id, expires_in=lasts, acting_for=acting_for))
+
+    def reverse(
+        self,
+        event_id: str,
+        amount: str | None = None,
+        *,
+        reference: str | None = None,
+        note: str | None = None,
+        acting_for: str | None = None,
+    ) -> Outcome:
+        command = ReverseUsage(
+            event_id=event_id,
+            credits=None if amount is None else parse_credits(amount),
+            reference=reference,
+            note=note,
+            acting_for=acting_for,
+        )
+        reversals = [
+            entry
+            for entry in self.entries
+            if entry.kind is EntryKind.USAGE_REVERSED and entry.event_id == event_id
+        ]
+        return self.do(command, Earlier(entry=self._events.get(event_id), reversals=reversals))
+
+    def set_budget(self, subject_id: str, limit: str, *, used: str = "0") -> Outcome:
+        micro, used_before = parse_credits(limit), parse_credits(used)
+        return self.do(SetBudget(subject_id=subject_id, limit=micro, used=used_before))
+
+    def remove_budget(self, subject_id: str) -> Outcome:
+        return self.do(RemoveBudget(subject_id=subject_id))
 
     def ask_for_grant(
         self,
@@ -206,6 +331,14 @@ class Life:
     def overage(self) -> str:
         return format_credits(self.account.overage)
 
+    @property
+    def held(self) -> str:
+        return format_credits(self.account.held)
+
+    @property
+    def available(self) -> str:
+        return format_credits(self.account.available)
+
 
 def reason(outcome: Outcome) -> Reason | None:
     """Why a command was refused; None where it was not."""
@@ -219,3 +352,8 @@ def kinds(entries: list[Entry]) -> list[str]:
 def moves(entries: list[Entry]) -> list[tuple[str, str]]:
     """Kind and credits of each entry."""
     return [(str(entry.kind), format_credits(entry.credits)) for entry in entries]
+
+
+def printed(drawn: Drawn) -> list[tuple[str, str]]:
+    """Of which grant how much, in the order drawn."""
+    return [(grant_id, format_credits(part)) for grant_id, part in drawn]

@@ -9,7 +9,7 @@ from tallystick.domain.commands import AccountStatus, Held
 from tallystick.domain.entries import EntryKind, canonical_json
 from tallystick.domain.errors import CorruptLedger, Reason, Refusal
 from tallystick.domain.grants import set_aside
-from tallystick.domain.holds import Hold, HoldStatus, add_open, end_hold, remove_open
+from tallystick.domain.holds import LONGEST_HOLD, Hold, HoldStatus, add_open, end_hold, remove_open
 from tallystick.domain.ids import derive_id
 from tallystick.domain.refusals import not_active, not_covered, over_budget
 
@@ -30,7 +30,7 @@ def place_hold(
         if earlier.entry.content != content:
             return Refusal(reason=Reason.ID_REUSED), []
         return Held(replace(hold), duplicate=True), []
-    if refusal := _placing_refusal(account, command):
+    if refusal := _placing_refusal(account, command, now):
         return refusal, []
 
     # ── decided: from here on, only changes ──
@@ -64,10 +64,12 @@ def place_hold(
     return Held(replace(hold)), [entry]
 
 
-def _placing_refusal(account: Account, command: PlaceHold) -> Refusal | None:
+def _placing_refusal(account: Account, command: PlaceHold, now: int) -> Refusal | None:
     """An overage policy widens no hold: what is held must be there."""
     if account.status is not AccountStatus.ACTIVE:
         return not_active(account)
+    if command.expires_in > LONGEST_HOLD:
+        return _too_long(now + LONGEST_HOLD, now)
     return not_covered(account, command.credits) or over_budget(
         account, command.credits, command.teamspace_id, command.api_key_id
     )
@@ -100,8 +102,7 @@ def extend_hold(
         return refusal, []
     expires_at = now + command.expires_in
     if expires_at > hold.latest_expiry:
-        figures = {"latest_expiry": hold.latest_expiry, "now": now}
-        return Refusal(reason=Reason.HOLD_TOO_LONG, figures=figures), []
+        return _too_long(hold.latest_expiry, now), []
     if expires_at <= hold.expires_at:
         return Held(replace(hold)), []
 
@@ -112,6 +113,11 @@ def extend_hold(
     detail = canonical_json({"expires_at": expires_at})
     entry = account.entry(EntryKind.HOLD_EXTENDED, now, hold=hold, detail=detail)
     return Held(replace(hold)), [entry]
+
+
+def _too_long(latest_expiry: int, now: int) -> Refusal:
+    figures = {"latest_expiry": latest_expiry, "now": now}
+    return Refusal(reason=Reason.HOLD_TOO_LONG, figures=figures)
 
 
 def find_hold(account: Account, hold_id: str, earlier: Earlier) -> Hold | None:
