@@ -213,11 +213,11 @@ MUTATIONS = (
     Mutation(
         "rule 8: duplicates are looked up before any state is judged",
         "spending",
-        "    if earlier.entry is not None:\n        if earlier.entry.content != command.content",
+        "    if earlier.entry is not None:\n        if not is_repeated(",
         "    if account.status is not AccountStatus.ACTIVE:\n"
         "        return not_active(account), []\n"
         "    if earlier.entry is not None:\n"
-        "        if earlier.entry.content != command.content",
+        "        if not is_repeated(",
     ),
     Mutation(
         "rule 8: a grant's reference has the same rule",
