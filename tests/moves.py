@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from tallystick.domain.commands import Booked, BookUsage, CreateGrant, Issued, usage_content
+from tallystick.domain.commands import (
+    Booked,
+    BookUsage,
+    CreateGrant,
+    Held,
+    Issued,
+    PlaceHold,
+    usage_content,
+)
 from tallystick.domain.credits import parse_credits
 from tallystick.domain.directory import Organization
 from tallystick.domain.entries import Entry
 from tallystick.domain.grants import Grant, GrantKind
+from tallystick.domain.holds import Hold
 from tallystick.domain.periods import parse_instant
 from tallystick.ledger.units import AccountUnit
-from tests.harness import World
+from tests.harness import SECOND, World
 
 
 async def book(
@@ -68,3 +77,20 @@ async def issue(
     [issued] = outcome
     assert isinstance(issued, Issued)
     return issued.grant
+
+
+async def place(w: World, organization: Organization, amount: str, *, seconds: int = 900) -> Hold:
+    """Places a hold that lives for so long."""
+    command = PlaceHold(
+        credits=parse_credits(amount),
+        expires_in=seconds * SECOND,
+        teamspace_id=organization.default_teamspace_id,
+        api_key_id=None,
+    )
+    outcome = await w.service.ledger.submit(
+        organization.id, AccountUnit(organization.id, [command])
+    )
+    assert isinstance(outcome, list)
+    [held] = outcome
+    assert isinstance(held, Held)
+    return held.hold

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from tallystick.http.openapi_examples import HOST
 from tallystick.http.operations import Operation
 from tests.answers import body_of
 from tests.harness import Headers, World, in_world
-from tests.moves import book, issue
+from tests.moves import book, issue, place
 from tests.pricing import price_of
 
 
@@ -25,15 +26,19 @@ async def real_ids(w: World, operation: Operation) -> dict[str, str]:
     grant = await issue(w, acme, "10")
     of_operators = "organization_id" not in operation.path
     keys = "/v1/admin/keys" if of_operators else f"/v1/admin/organizations/{acme.id}/keys"
+    hold = await place(w, acme, "25")
+    entry = await book(w, acme, "chat/7", "5")
     key = body_of(await w.client.post(keys, json={"name": "x"}, headers=w.admin), 201)
     price = await price_of(w, "llm.tokens", credits=3, per=1_000_000)
     return {
         "organization_id": acme.id,
         "teamspace_id": acme.default_teamspace_id,
         "grant_id": grant.id,
+        "hold_id": hold.id,
+        "event_id": quote(entry.event_id or "", safe=""),
+        "subject_id": acme.default_teamspace_id,
         "key_id": key["id"],
         "price_id": price["id"],
-        "event_id": (await book(w, acme, "evt-7", "1")).event_id or "",
     }
 
 

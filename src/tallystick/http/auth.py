@@ -87,6 +87,13 @@ class Principal:
         """How entries name the key; the local operator has none."""
         return None if self.is_local else self.key_id
 
+    @property
+    def acting_for(self) -> str | None:
+        """The teamspace whose holds and events it may change; None: those of the organization."""
+        if self.is_operator or self.level is KeyLevel.ACCOUNT:
+            return None
+        return self.teamspace_id
+
 
 _Memory = dict[_Name, Principal]
 

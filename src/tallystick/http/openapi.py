@@ -42,6 +42,8 @@ PATH_PARAMETERS: Final[Mapping[str, Schema]] = {
     "organization_id": _id("org", "The organization's id."),
     "teamspace_id": _id("ts", "The teamspace's id."),
     "grant_id": _id("grant", "The grant's id."),
+    "hold_id": _id("hold", "The hold's id."),
+    "subject_id": _id("ts", "The id of the teamspace or of the API key."),
     "key_id": _id("key", "The API key's id."),
     "price_id": _id("price", "The price's id."),
     "event_id": {

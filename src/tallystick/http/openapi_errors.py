@@ -115,9 +115,6 @@ _DETAILS: Final[Mapping[str, Schema]] = {
         "index": {"type": "integer", "description": "Of an atomic batch: the event's place."},
         "id": {"type": "string", "description": "Of an atomic batch: the event's id."},
     },
-    "conflict": {
-        "price": {"type": "object", "description": "The price that is in the way."},
-    },
     "validation_failed": {
         "known_meters": {
             "type": "array",
@@ -141,7 +138,26 @@ _DETAILS: Final[Mapping[str, Schema]] = {
         },
     },
     "permission_denied": {
-        "required_scope": {"type": "string", "description": "The scope that the key lacks."}
+        "required_scope": {"type": "string", "description": "The scope that the key lacks."},
+        "teamspace_id": {
+            "type": "string",
+            "description": "The teamspace for which the key acts; what was named is of another.",
+        },
+    },
+    "conflict": {
+        "price": {"type": "object", "description": "The price that is in the way."},
+        "status": {"type": "string", "description": "What the hold has become."},
+        "latest_expiry": {
+            "type": "string",
+            "format": "date-time",
+            "description": "Until when the hold can be extended at most.",
+        },
+        "required": {**_CREDITS, "description": "Credits that were to be captured."},
+        "held": {**_CREDITS, "description": "Credits that are still held."},
+        "booked": {**_CREDITS, "description": "Credits of the usage event."},
+        "left": {**_CREDITS, "description": "Credits of the event that can still be reversed."},
+        "room": {**_CREDITS, "description": "Credits for which the sums have room."},
+        "available": {**_CREDITS, "description": "Credits that can still be taken back."},
     },
 }
 """What `details` may say besides the reason."""

@@ -32,7 +32,8 @@ fields: ignore those you do not know.
 
 ## Sending again
 
-A usage event's `id` and a grant's `reference` are used once, for ever: sending the same again \
+A usage event's `id` and the `reference` of a grant, a hold or a reversal are used once, for ever: \
+sending the same again \
 gives the first answer and books nothing, sending something else under it is a `conflict`. Other \
 requests that change something take an `Idempotency-Key`, which is remembered for 24 hours.
 
@@ -59,6 +60,8 @@ every `GET` answers `HEAD` as well.
 
 TAGS: Final[Mapping[str, str]] = {
     "Credits": "How many credits there are, booking usage, and the ledger behind the numbers.",
+    "Holds": "Credits set aside for work whose cost is not known yet.",
+    "Budgets": "What one teamspace or one key may consume. Operators set them.",
     "Identity": "Who is asking.",
     "Teamspaces": "Divisions of an organization. Each API key lives in one.",
     "Organizations": "Who owns credits, and on which terms. For operators.",

@@ -1,18 +1,20 @@
-"""What the ledger answers to an operator, as HTTP: the outcome that was hoped for, or an ApiError.
+"""What the ledger answers, as HTTP: the outcome that was hoped for, or an ApiError.
 
 NoSuch…                                   404, the same for foreign ids and missing ones
 what the present state does not allow     409
 what is wrong with the request itself     422, pointing at the field
+a refusal of the core                     see `refusals`
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from tallystick.domain.errors import Reason, Refusal
-from tallystick.http.errors import ApiError, FieldError, invalid
+from tallystick.domain.errors import Refusal
+from tallystick.http.errors import ApiError, invalid
+from tallystick.http.refusals import TERMS, Asked, refusal_error
 from tallystick.http.shapes import not_found
-from tallystick.http.wire import credits_json, time_json
+from tallystick.ledger.budgets import NoSuchSubject
 from tallystick.ledger.directory import (
     ExpiresTooEarly,
     ExternalIdTaken,
@@ -29,23 +31,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_INSTANTS: Final = frozenset({"now", "resets_at"})
-
 _MISSING: Final[Mapping[type, str]] = {
     NoSuchOrganization: "organization",
     NoSuchTeamspace: "teamspace",
     NoSuchKey: "API key",
-}
-_CONFLICTS: Final[Mapping[Reason, str]] = {
-    Reason.ID_REUSED: "the reference was used before, with other content",
-    Reason.CLOSED: "the organization is closed for good",
-    Reason.SUSPENDED: "the organization is suspended",
-    Reason.SUM_LIMIT: "the organization's sums would leave the range that clients read exactly",
-    Reason.TAKES_TOO_MUCH: "more was to be taken back than is neither spent nor held",
+    NoSuchSubject: "teamspace or API key",
 }
 
 
-def expect(kind: type[T], outcome: object) -> T:
+def expect(kind: type[T], outcome: object, asked: Asked = TERMS) -> T:
     """`outcome`, which is a `kind`, or the ApiError that it means instead."""
     if isinstance(outcome, kind):
         return outcome
@@ -53,7 +47,7 @@ def expect(kind: type[T], outcome: object) -> T:
         raise not_found(_MISSING[type(outcome)])
     match outcome:
         case Refusal():
-            raise refused(outcome)
+            raise refusal_error(outcome, asked)
         case ExternalIdTaken(external_id):
             reason = f"another organization has the external_id {external_id!r}"
             raise ApiError("conflict", reason)
@@ -69,23 +63,7 @@ def expect(kind: type[T], outcome: object) -> T:
     raise TypeError(f"the ledger answered {outcome!r}")
 
 
-def refused(refusal: Refusal) -> ApiError:
-    """The error that the core's refusal of an operator's command is."""
-    details = {name: _figure(name, value) for name, value in refusal.figures.items()}
-    if refusal.reason is Reason.NO_SUCH_GRANT:
-        return not_found("grant")
-    if refusal.reason is Reason.GRANT_ENDED:
-        message = "must lie in the future, and after effective_at"
-        return ApiError(
-            "validation_failed",
-            f"/expires_at: {message}",
-            details=details,
-            errors=[FieldError("/expires_at", "invalid", message)],
-        )
-    if refusal.reason not in _CONFLICTS:
-        raise TypeError(f"no operator's command is refused for {refusal.reason!r}")
-    return ApiError("conflict", _CONFLICTS[refusal.reason], details=details)
-
-
-def _figure(name: str, value: int) -> object:
-    return time_json(value) if name in _INSTANTS else credits_json(value)
+def expect_alone(kind: type[T], outcome: object, asked: Asked = TERMS) -> T:
+    """The same of a unit with one command."""
+    (decided,) = expect(list, outcome, asked)
+    return expect(kind, decided, asked)

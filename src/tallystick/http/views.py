@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta
 
 from tallystick.http.shapes import Credits, Quantity, Response, Time
 from tallystick.http.wire import credits_json, quantity_json, time_json
 
 if TYPE_CHECKING:
-    from tallystick.domain.grants import Grant
+    from tallystick.domain.grants import Drawn, Grant
+    from tallystick.domain.holds import Hold
     from tallystick.domain.prices import Price
 
 
 class DrawnView(Response, kw_only=True):
     grant_id: str
     credits: Credits
+
+
+def drawn_view(drawn: Drawn) -> list[DrawnView]:
+    return [DrawnView(grant_id=grant_id, credits=credits_json(part)) for grant_id, part in drawn]
 
 
 class PriceView(Response, kw_only=True, tag_field="object", tag="price"):
@@ -71,4 +79,39 @@ def grant_view(grant: Grant) -> GrantView:
         status=grant.status.value,
         reference=grant.reference,
         created_at=time_json(grant.created_at) or "",
+    )
+
+
+class HoldView(Response, kw_only=True):
+    object: Literal["hold"] = "hold"
+    id: str
+    status: Literal["open", "captured", "released", "expired"]
+    credits: Annotated[Credits, Meta(description="What was set aside when it was placed")]
+    held: Annotated[Credits, Meta(description="What is still set aside")]
+    captured: Annotated[
+        Credits, Meta(description="What captures have booked, also beyond what was held")
+    ]
+    expires_at: Time
+    reference: str | None
+    meter: str | None
+    dimensions: dict[str, str] | None
+    teamspace_id: str
+    api_key_id: str | None
+    created_at: Time
+
+
+def hold_view(hold: Hold) -> HoldView:
+    return HoldView(
+        id=hold.id,
+        status=hold.status.value,
+        credits=credits_json(hold.credits),
+        held=credits_json(hold.held),
+        captured=credits_json(hold.captured),
+        expires_at=time_json(hold.expires_at) or "",
+        reference=hold.reference,
+        meter=hold.meter,
+        dimensions=None if hold.dimensions is None else msgspec.json.decode(hold.dimensions),
+        teamspace_id=hold.teamspace_id,
+        api_key_id=hold.api_key_id,
+        created_at=time_json(hold.created_at) or "",
     )

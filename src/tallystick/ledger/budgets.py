@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tallystick.domain.commands import RemoveBudget, SetBudget
+from tallystick.domain.commands import BudgetSet, RemoveBudget, SetBudget
 from tallystick.ledger.units import NoSuchOrganization, decide_one
 
 if TYPE_CHECKING:
+    from tallystick.domain.account import Account
+    from tallystick.domain.budgets import Budget
     from tallystick.domain.commands import Outcome
     from tallystick.ledger.ports import Wanted
     from tallystick.ledger.work import Work
@@ -17,6 +19,13 @@ class NoSuchSubject(NamedTuple):
     """Neither a teamspace nor a key of the organization has this id."""
 
     subject_id: str
+
+
+class BudgetState(NamedTuple):
+    """A budget, and when what counts against it begins anew."""
+
+    budget: Budget
+    resets_at: int
 
 
 class BudgetUnit(NamedTuple):
@@ -37,7 +46,7 @@ class BudgetUnit(NamedTuple):
         wanted.keys.add(name)
         wanted.spent_by.add(name)
 
-    def decide(self, work: Work) -> Outcome | NoSuchOrganization | NoSuchSubject:
+    def decide(self, work: Work) -> BudgetState | Outcome | NoSuchOrganization | NoSuchSubject:
         account = work.account(self.organization_id)
         if account is None:
             return NoSuchOrganization(self.organization_id)
@@ -45,8 +54,13 @@ class BudgetUnit(NamedTuple):
         is_known = name in work.snapshot.teamspaces or name in work.snapshot.keys
         if not is_known:
             return NoSuchSubject(self.subject_id)
+        outcome = decide_one(work, account, self._command(work, account))
+        if isinstance(outcome, BudgetSet) and outcome.budget is not None:
+            return BudgetState(outcome.budget, account.period_end)
+        return outcome
+
+    def _command(self, work: Work, account: Account) -> SetBudget | RemoveBudget:
         if self.limit is None:
-            return decide_one(work, account, RemoveBudget(subject_id=self.subject_id))
+            return RemoveBudget(subject_id=self.subject_id)
         used = work.spent_by(account, self.subject_id)
-        command = SetBudget(subject_id=self.subject_id, limit=self.limit, used=used)
-        return decide_one(work, account, command)
+        return SetBudget(subject_id=self.subject_id, limit=self.limit, used=used)

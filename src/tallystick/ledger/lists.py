@@ -7,7 +7,9 @@ which is newer, as if they lay in one table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tallystick.ledger.ports import UnknownCursor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -47,6 +49,19 @@ async def walk(
         stored = page if position is None else _newest(page)
         rows = [*reversed(kept), *await fetch(stored)]
     return rows[: page.limit + 1]
+
+
+async def walk_all(page: Page, items: Sequence[T], identify: Callable[[T], str]) -> list[T]:
+    """The same of a list that is all at hand, oldest first."""
+    return await walk(page, items, identify, _nothing_stored)
+
+
+async def _nothing_stored(page: Page) -> Sequence[Any]:
+    """What the page names and the items at hand have not is unknown."""
+    cursor = page.before if page.after is None else page.after
+    if cursor is not None:
+        raise UnknownCursor(cursor)
+    return ()
 
 
 def goes_newer(page: Page) -> bool:

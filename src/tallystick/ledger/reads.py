@@ -22,6 +22,7 @@ from tallystick.domain.usage import (
     burn_rate_per_day,
     projected_exhaustion,
 )
+from tallystick.ledger.budgets import BudgetState
 from tallystick.ledger.directory import OrganizationState
 from tallystick.ledger.hold_lists import list_holds
 from tallystick.ledger.lists import walk
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from tallystick.domain.account import Account
-    from tallystick.domain.budgets import Budget
     from tallystick.domain.commands import Changed
     from tallystick.domain.directory import Organization
     from tallystick.domain.entries import Entry, Sealed
@@ -253,13 +253,15 @@ class Reads:
             return None
         return await list_holds(self.reader, advanced.account, page, status)
 
-    async def budgets(self, organization_id: str) -> list[Budget] | None:
+    async def budgets(self, organization_id: str) -> list[BudgetState] | None:
         """All budgets with what counts against them now, by subject."""
         advanced = await self._advanced(organization_id)
         if advanced is None:
             return None
-        budgets = advanced.account.budgets
-        return [budgets[name] for name in sorted(budgets)]
+        account = advanced.account
+        return [
+            BudgetState(budget, account.period_end) for _, budget in sorted(account.budgets.items())
+        ]
 
     async def entries(
         self, organization_id: str, page: Page, where: EntryFilter

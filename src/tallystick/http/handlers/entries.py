@@ -35,7 +35,7 @@ from tallystick.http.shapes import (
     read_page,
     unknown_cursor,
 )
-from tallystick.http.views import DrawnView
+from tallystick.http.views import DrawnView, drawn_view
 from tallystick.http.wire import credits_json, encode, time_json
 from tallystick.ledger.ports import EntryFilter, UnknownCursor
 
@@ -59,7 +59,10 @@ class EntryView(Response, kw_only=True):
     kind: EntryKind
     credits: Annotated[Credits, Meta(description="How many; the kind gives the direction")]
     drawn: Annotated[
-        list[DrawnView], Meta(description="The grants the credits came from, in the order drawn")
+        list[DrawnView],
+        Meta(
+            description="The grants that credits came from, were held of or went back to, in order"
+        ),
     ]
     grant_id: Annotated[str | None, Meta(description="The grant that the entry is about")]
     event_id: str | None
@@ -169,10 +172,7 @@ def _entry_view(sealed: Sealed) -> EntryView:
         sequence=entry.sequence,
         kind=entry.kind,
         credits=credits_json(entry.credits),
-        drawn=[
-            DrawnView(grant_id=grant_id, credits=credits_json(taken))
-            for grant_id, taken in entry.drawn
-        ],
+        drawn=drawn_view(entry.drawn),
         grant_id=entry.grant_id,
         event_id=entry.event_id,
         hold_id=entry.hold_id,

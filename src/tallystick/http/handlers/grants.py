@@ -11,7 +11,7 @@ from tallystick.domain.commands import Command, CreateGrant, Issued, Voided, Voi
 from tallystick.domain.grants import DEFAULT_PRIORITY, Grant, GrantKind
 from tallystick.http.idempotency import Shown, carry_out
 from tallystick.http.operations import Answer, Audience, Call, Operation
-from tallystick.http.outcomes import expect
+from tallystick.http.outcomes import expect_alone
 from tallystick.http.shapes import (
     PAGING,
     Amount,
@@ -76,8 +76,7 @@ def _alone(call: Call, command: Command) -> AccountUnit:
 
 
 def _show_issued(outcome: object) -> Shown:
-    (decided,) = expect(list, outcome)
-    issued = expect(Issued, decided)
+    issued = expect_alone(Issued, outcome)
     return Shown(200 if issued.duplicate else 201, grant_view(issued.grant))
 
 
@@ -91,8 +90,7 @@ def void_grant(call: Call) -> Awaitable[Answer]:
 
 
 def _show_voided(outcome: object) -> Shown:
-    (decided,) = expect(list, outcome)
-    return Shown(200, grant_view(expect(Voided, decided).grant))
+    return Shown(200, grant_view(expect_alone(Voided, outcome).grant))
 
 
 def list_organization_grants(call: Call) -> Awaitable[Answer]:

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, Final
 from tallystick.domain.errors import Refusal
 from tallystick.http.auth import Denied
 from tallystick.http.errors import ApiError
-from tallystick.http.handlers.receipts import RejectedLine, UsageImport, interrupted, refusal_error
+from tallystick.http.handlers.receipts import RejectedLine, UsageImport, interrupted
 from tallystick.http.handlers.usage_events import is_event_id, read_event, to_command
 from tallystick.http.operations import Answer, Call, answer
+from tallystick.http.refusals import refusal_error
 from tallystick.http.shapes import not_found
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ledger import MAX_EVENTS

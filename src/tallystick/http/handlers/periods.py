@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -20,8 +20,7 @@ from tallystick.http.shapes import (
     read_page,
 )
 from tallystick.http.wire import credits_json, time_json
-from tallystick.ledger.lists import walk
-from tallystick.ledger.ports import UnknownCursor
+from tallystick.ledger.lists import walk_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,17 +57,9 @@ async def list_periods(call: Call) -> Answer:
     rows, present = found
 
     async def fetch(page: Page) -> Sequence[PeriodRow]:
-        return await walk(page, rows, lambda row: str(row.index), _nothing_stored)
+        return await walk_all(page, rows, lambda row: str(row.index))
 
     return await list_answer(page, fetch, lambda row: _period_view(row, present))
-
-
-async def _nothing_stored(page: Page) -> Sequence[Any]:
-    """All periods are at hand: what the page names and they have not is unknown."""
-    cursor = page.before if page.after is None else page.after
-    if cursor is not None:
-        raise UnknownCursor(cursor)
-    return ()
 
 
 def _read_preview(query: Mapping[str, str]) -> int:

@@ -14,9 +14,10 @@ from tallystick.domain.commands import Booked
 from tallystick.domain.directory import Scope
 from tallystick.domain.entries import uncovered
 from tallystick.domain.errors import Refusal
-from tallystick.http.handlers.receipts import EventError, refusal_error
+from tallystick.http.handlers.receipts import EventError
 from tallystick.http.handlers.usage_events import UsageFacts, decode_event, to_command
 from tallystick.http.operations import Answer, Call, Operation, answer
+from tallystick.http.refusals import refusal_error
 from tallystick.http.shapes import Amount, Credits, Quantity, Response, Time, not_found
 from tallystick.http.views import PriceView, price_view
 from tallystick.http.wire import credits_json, quantity_json, refuse_duplicate_keys, time_json

@@ -15,16 +15,17 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tallystick.domain.credits import format_credits
 from tallystick.domain.entries import uncovered
-from tallystick.domain.errors import Reason, Refusal
+from tallystick.domain.errors import Refusal
 from tallystick.domain.periods import format_instant
-from tallystick.http.errors import ApiError, invalid, translate
+from tallystick.http.errors import ApiError, translate
 from tallystick.http.operations import Answer
+from tallystick.http.refusals import refusal_error
 from tallystick.http.shapes import Credits, Quantity, Response, Time
 from tallystick.http.views import DrawnView
-from tallystick.http.wire import credits_json, encode, time_json
+from tallystick.http.wire import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from tallystick.domain.commands import Booked, BookUsage
     from tallystick.ledger.coalesce import Overloaded
@@ -109,10 +110,6 @@ class Rating(msgspec.Struct):
 
 
 _decode_rating: Final = msgspec.json.Decoder(Rating).decode
-
-
-_MOST_NAMED: Final = 20
-"""Names that an error lists."""
 
 
 def receipt_answer(outcome: Booked | Refusal) -> Answer:
@@ -204,81 +201,6 @@ def _rated_json(detail: str) -> str:
     """The part of a receipt that says how an entry with this detail was rated."""
     rated = _decode_rating(detail)
     return f'"quantity":{rated.quantity},"price_id":"{rated.price_id}",'
-
-
-def refusal_error(refusal: Refusal, at: str = "", **details: object) -> ApiError:
-    """How a refusal to book the event at the pointer `at` is answered; `details` are added to its
-    own."""
-    figures = refusal.figures
-    match refusal.reason:
-        case Reason.ID_REUSED:
-            return ApiError(
-                "conflict",
-                "an event with this id and other content has been booked",
-                details=details,
-                mitigation="Use a new id for a new event; ids may be used once, for ever",
-            )
-        case Reason.CLOSED | Reason.SUSPENDED:
-            state = refusal.reason.name.lower()
-            return ApiError(
-                "permission_denied",
-                f"the organization is {state}: it may read, but spend nothing",
-                details=details,
-                mitigation="Ask the operator of this service about the organization's status",
-            )
-        case Reason.SUM_LIMIT:
-            room = figures["room"]
-            return ApiError(
-                "conflict",
-                "the billing period would hold more usage than can be counted exactly; "
-                f"there is room for {format_credits(room)} credits",
-                details={"room": credits_json(room), **details},
-                mitigation="Wait for the next billing period or book less",
-            )
-        case Reason.NOT_COVERED:
-            return _not_covered(figures, details)
-        case Reason.NO_SUCH_METER:
-            known = {"known_meters": refusal.names, **details}
-            return invalid(at + "/meter", "has no price", "unknown_meter", known)
-        case Reason.NO_PRICE:
-            return _not_priced(refusal, at, details)
-        case Reason.CHARGE_LIMIT:
-            message = f"comes to more than {format_credits(figures['most'])} credits"
-            return invalid(at + "/quantity", message, details=details)
-        case _:
-            raise LookupError(f"{refusal.reason.name} is no reason to refuse usage")
-
-
-def _not_covered(figures: Mapping[str, int], details: Mapping[str, object]) -> ApiError:
-    required, available = figures["required"], figures["available"]
-    reason = (
-        f"{format_credits(required)} credits are required, {format_credits(available)} available"
-    )
-    if figures["overage_headroom"]:
-        reason += f", and {format_credits(figures['overage_headroom'])} more may become overage"
-    return ApiError(
-        "credit_exceeded",
-        reason,
-        details={
-            "required": credits_json(required),
-            "available": credits_json(available),
-            "blocked_by": "organization",
-            "resets_at": time_json(figures["resets_at"]),
-            **details,
-        },
-    )
-
-
-def _not_priced(refusal: Refusal, at: str, details: Mapping[str, object]) -> ApiError:
-    """Where other times have a price, it is the time that is wrong; else the dimensions are."""
-    known: dict[str, object] = {
-        name: time_json(instant) for name, instant in refusal.figures.items()
-    }
-    field = "/timestamp"
-    if len(known) == 1:
-        field, known["known_dimensions"] = "/dimensions", refusal.names[:_MOST_NAMED]
-    message = "the meter has no price for these dimensions at that time"
-    return invalid(at + field, message, "no_price", {**known, **details})
 
 
 def interrupted(failure: StoreError | Overloaded, *, is_partial: bool) -> ApiError:

@@ -30,7 +30,6 @@ from tallystick.http.handlers.receipts import (
     UsageResults,
     interrupted,
     receipt_answer,
-    refusal_error,
 )
 from tallystick.http.handlers.usage_events import (
     CREDITS_OR_QUANTITY,
@@ -44,6 +43,7 @@ from tallystick.http.handlers.usage_events import (
     to_command,
 )
 from tallystick.http.operations import Answer, Call, Operation, Pending
+from tallystick.http.refusals import Asked, Subject, refusal_error
 from tallystick.http.shapes import not_found
 from tallystick.http.wire import media_type
 from tallystick.ledger.coalesce import Overloaded
@@ -147,7 +147,8 @@ async def _book_all_or_none(call: Call, commands: Sequence[BookUsage]) -> Answer
     if isinstance(decision, AtomicRefusal):
         event_id = commands[decision.index].event_id
         at = f"/events/{decision.index}"
-        raise refusal_error(decision.refusal, at, index=decision.index, id=event_id)
+        asked = Asked(Subject.USAGE, at=at)
+        raise refusal_error(decision.refusal, asked, index=decision.index, id=event_id)
     results = BatchResults()
     results.add(commands, _outcomes(decision))
     return results.answer()

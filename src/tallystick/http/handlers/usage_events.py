@@ -234,7 +234,7 @@ def to_command(
     timestamp = facts.timestamp
     occurred_at = None
     if timestamp is not None and timestamp is not UNSET:
-        occurred_at = _instant(timestamp, at + "/timestamp", now)
+        occurred_at = event_instant(timestamp, at + "/timestamp", now)
     overdraw = facts.on_insufficient == "overdraw"
     teamspace_id = principal.teamspace_id
     content = usage_content(
@@ -286,7 +286,8 @@ def check_dimensions(dimensions: dict[str, str], at: str) -> None:
             raise invalid(f"{at}/dimensions/{escape_step(name)}", _NO_NUL)
 
 
-def _instant(text: str, pointer: str, now: int) -> int:
+def event_instant(text: str, pointer: str, now: int) -> int:
+    """When usage happened; raises 422 where it cannot have happened then."""
     instant = instant_field(pointer, text)
     if is_too_early(instant):
         raise invalid(pointer, "must not be before the year 2000")

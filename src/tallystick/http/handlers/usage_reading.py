@@ -11,7 +11,7 @@ from tallystick.domain.entries import uncovered
 from tallystick.http.handlers.usage_events import OnInsufficient, is_event_id
 from tallystick.http.operations import Answer, Call, Operation, answer
 from tallystick.http.shapes import Credits, Response, Time, not_found
-from tallystick.http.views import DrawnView
+from tallystick.http.views import DrawnView, drawn_view
 from tallystick.http.wire import credits_json, time_json
 from tallystick.ledger.units import EraseDimensions, NoSuchEvent
 
@@ -82,10 +82,7 @@ def _view(record: UsageRecord, returned: int) -> BookedUsage:
         id=entry.event_id or "",
         credits=credits_json(entry.credits),
         overage=credits_json(uncovered(entry)),
-        drawn=[
-            DrawnView(grant_id=grant_id, credits=credits_json(taken))
-            for grant_id, taken in entry.drawn
-        ],
+        drawn=drawn_view(entry.drawn),
         remaining=credits_json(entry.remaining_after),
         consumed=credits_json(entry.consumed_after),
         sequence=entry.sequence,
