@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tallystick.domain.commands import Command, VoidGrant
+from tallystick.domain.commands import Command, ReverseUsage, VoidGrant
 from tallystick.domain.entries import EntryKind, Sealed
 from tallystick.domain.ids import entry_id
 from tallystick.ledger.ports import EntryFilter, Page, UnknownCursor
@@ -20,7 +20,7 @@ ALL = Page(1000, ascending=True)
 
 
 def fill(backend: Backend) -> list[Sealed]:
-    """A ledger of some sixty entries of five kinds, several to an instant; another's beside it."""
+    """A ledger of some seventy entries of six kinds, several to an instant; another's beside it."""
     backend.write(new_organization(OTHER))
     backend.write(new_organization())
     chance = random.Random(5)
@@ -29,7 +29,10 @@ def fill(backend: Backend) -> list[Sealed]:
         grants = backend.run(backend.reader.grants(ACME, Page(100)))
         changing: Command = VoidGrant(grant_id=chance.choice(grants).id, credits=1)
         changing = chance.choice([top_up(), changing])
-        commands = [usage(f"event-{number}"), changing, usage(f"x-{number}")]
+        commands: list[Command] = [usage(f"event-{number}"), changing, usage(f"x-{number}")]
+        if number % 4 == 1:
+            part = ReverseUsage(event_id="event-5", credits=1, reference=f"part-{number}")
+            commands.append(part)
         backend.decide(AccountUnit(ACME, commands), AccountUnit(OTHER, [usage(f"event-{number}")]))
     return list(backend.run(backend.reader.entries(ACME, ALL, EntryFilter())))
 
@@ -49,7 +52,13 @@ def matches(sealed: Sealed, where: EntryFilter) -> bool:
 def filters(ledger: Sequence[Sealed]) -> list[EntryFilter]:
     drawn = next(one.entry.drawn[0][0] for one in ledger if one.entry.drawn)
     voided = next(one.entry.grant_id for one in ledger if one.entry.kind == "grant.voided")
-    kinds = (None, EntryKind.USAGE_BOOKED, EntryKind.GRANT_VOIDED, EntryKind.GRANT_EXPIRED)
+    kinds = (
+        None,
+        EntryKind.USAGE_BOOKED,
+        EntryKind.USAGE_REVERSED,
+        EntryKind.GRANT_VOIDED,
+        EntryKind.GRANT_EXPIRED,
+    )
     times = ((None, None), (START + 1, START + 4), (START + 2, None), (START + 9, None), (0, START))
     return [
         EntryFilter(kind, event_id, grant_id, start, end)
@@ -61,7 +70,8 @@ def filters(ledger: Sequence[Sealed]) -> list[EntryFilter]:
 
 def test_the_ledger_of_this_test_has_what_it_asks_about(backend: Backend) -> None:
     ledger = fill(backend)
-    assert len({one.entry.kind for one in ledger}) == 5
+    assert len({one.entry.kind for one in ledger}) == 6
+    assert len([one for one in ledger if one.entry.event_id == "event-5"]) == 5
     assert len({one.entry.booked_at for one in ledger}) < len(ledger) / 5
     assert [one.entry.sequence for one in ledger] == list(range(1, len(ledger) + 1))
 

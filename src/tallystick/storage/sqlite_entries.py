@@ -70,10 +70,25 @@ class EntrySearch:
     def _plan(self) -> Iterator[range]:
         """The sequences to look at, in stretches and in the order travelled."""
         within = self._sequences()
+        if self._where.event_id is not None:
+            yield from self._of_event(self._where.event_id, within)
+            return
         length = STRETCH if self._looks_for_draws() else max(len(within), 1)
         starts = range(within.start, within.stop, length)
         for start in starts if goes_newer(self._page) else reversed(starts):
             yield range(start, min(start + length, within.stop))
+
+    def _of_event(self, event_id: str, within: range) -> Iterator[range]:
+        """The entry that booked a usage event, and those that reversed parts of it."""
+        booked = self._number("sequence_of_event", self._organization_id, event_id)
+        if booked is None:
+            return
+        key = (self._organization_id, event_id)
+        later = self._connection.execute(_SQL["sequences_of_reversals"], key).fetchall()
+        found = [booked, *(sequence for (sequence,) in later)]
+        for sequence in found if goes_newer(self._page) else reversed(found):
+            if sequence in within:
+                yield range(sequence, sequence + 1)
 
     def _looks_for_draws(self) -> bool:
         return self._where.grant_id is not None and self._where.kind not in _ABOUT_A_GRANT
@@ -98,14 +113,11 @@ class EntrySearch:
         ]
 
     def _sequences(self) -> range:
-        """What the cursor, the times, the event and the grant leave of all sequences."""
+        """What the cursor, the times and the grant leave of all sequences."""
         where = self._where
         last = self._number("last_sequence", self._organization_id) or 0
         last = last if self._up_to is None else min(last, self._up_to)
         start, stop = self._beyond_cursor(last)
-        if where.event_id is not None:
-            sequence = self._number("sequence_of_event", self._organization_id, where.event_id) or 0
-            start, stop = max(start, sequence), min(stop, sequence + 1)
         if where.grant_id is not None:
             issued = self._number("position_of_grant", self._organization_id, where.grant_id)
             start = stop if issued is None else max(start, issued)

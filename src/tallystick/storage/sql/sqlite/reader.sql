@@ -176,6 +176,12 @@ ORDER BY sequence
 -- name: sequence_of_event
 SELECT sequence FROM usage_events WHERE organization_id = ?1 AND event_id = ?2
 
+-- name: sequences_of_reversals
+SELECT sequence
+FROM entries INDEXED BY entries_by_reversal
+WHERE organization_id = ?1 AND event_id = ?2 AND kind = 'usage.reversed'
+ORDER BY sequence
+
 -- name: read_sealed
 SELECT
     e.organization_id, e.sequence, e.kind, e.credits, e.drawn, e.grant_id, e.event_id, e.hold_id,
