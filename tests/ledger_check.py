@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import apsw
 
+from tests.ledger_promises import Promises
 from tests.oracle_prices import MICRO, OraclePrice, cost
 
 MOST: Final = 8_000_000_000_000_000
@@ -37,6 +38,9 @@ EVENTS: Final = "SELECT * FROM usage_events WHERE organization_id = ? ORDER BY s
 DIMENSIONS: Final = "SELECT * FROM event_dimensions WHERE organization_id = ?"
 DAYS: Final = "SELECT * FROM usage_days WHERE organization_id = ?"
 ROLLUPS: Final = "SELECT * FROM usage_rollups WHERE organization_id = ?"
+PERIOD_USAGE: Final = "SELECT * FROM period_usage WHERE organization_id = ?"
+HOLDS: Final = "SELECT * FROM holds WHERE organization_id = ? ORDER BY placed"
+BUDGETS: Final = "SELECT * FROM budgets WHERE organization_id = ?"
 
 Row = Mapping[str, Any]
 
@@ -89,6 +93,8 @@ def _check(connection: apsw.Connection, account: Row) -> Facts:
     _check_periods(_rows(connection, PERIODS, organization_id), tally)
     _check_usage(connection, organization_id, tally)
     _check_ratings(connection, organization_id, tally)
+    tally.promises.check_holds(_rows(connection, HOLDS, organization_id))
+    _check_period_usage(connection, organization_id, tally)
     return Facts(
         remaining=tally.remaining,
         consumed=tally.consumed,
@@ -168,13 +174,18 @@ class Tally:
     events: dict[str, Row] = field(default_factory=dict)
     rollups: Counter[tuple[object, ...]] = field(default_factory=Counter)
     counts: Counter[tuple[object, ...]] = field(default_factory=Counter)
+    period_usage: dict[tuple[object, ...], tuple[int, int]] = field(default_factory=dict)
+    promises: Promises = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.promises = Promises(self.grants)
 
     def balances(self) -> dict[str, int]:
         return {
             "remaining": self.remaining,
             "consumed": self.consumed,
             "overage": self.overage,
-            "held": 0,
+            "held": self.promises.held,
         }
 
     def take(self, entry: Row) -> None:
@@ -185,7 +196,9 @@ class Tally:
         assert self.remaining >= 0, entry
         assert self.pending >= 0, entry
         assert total + self.pending <= MOST, entry
-        assert all(0 <= each["remaining"] <= each["amount"] for each in self.grants.values()), entry
+        for grant in self.grants.values():
+            assert 0 <= grant["held"] <= grant["remaining"] <= grant["amount"], (entry, grant)
+        assert self.promises.held == sum(each["held"] for each in self.grants.values()), entry
 
     def _plan_changed(self, entry: Row) -> None:
         assert entry["credits"] == 0, entry
@@ -239,8 +252,8 @@ class Tally:
 
     def _grant_expired(self, entry: Row) -> None:
         grant = self.grants[entry["grant_id"]]
-        _expect("what lapses", grant["remaining"], entry["credits"])
-        grant["remaining"] = 0
+        _expect("what lapses", grant["remaining"] - grant["held"], entry["credits"])
+        grant["remaining"] = grant["held"]
         grant["status"] = "expired"
         self.remaining -= entry["credits"]
 
@@ -262,21 +275,53 @@ class Tally:
     def _usage_booked(self, entry: Row) -> None:
         assert entry["event_id"] not in self.events, f"{entry['event_id']} was booked twice"
         self.events[entry["event_id"]] = entry
-        covered = 0
-        for grant_id, taken in json.loads(entry["drawn"]):
+        drawn = json.loads(entry["drawn"])
+        if entry["hold_id"] is not None:
+            drawn = self.promises.capture(entry, drawn)
+        for grant_id, taken in drawn:
             grant = self.grants[grant_id]
             _expect(f"status of {grant_id}, drawn from", "active", grant["status"])
             assert taken > 0, entry
             grant["remaining"] -= taken
+            assert grant["remaining"] >= grant["held"], f"{grant_id} was held for others"
             if not grant["remaining"]:
                 grant["status"] = "exhausted"
-            covered += taken
+        covered = sum(taken for _, taken in json.loads(entry["drawn"]))
         self.remaining -= covered
         self.consumed += entry["credits"]
         self.overage += entry["credits"] - covered
-        where = (*_place(entry), "", "")
-        self.rollups[where] += entry["credits"]
-        self.counts[where] += 1
+        self._count(entry, entry["credits"], entry["credits"], 1)
+
+    def _usage_reversed(self, entry: Row) -> None:
+        event = self.events[entry["event_id"]]
+        in_period = event["sequence"] > self.periods[-1]["sequence"]
+        overage = self.promises.reverse(entry, event, in_period=in_period)
+        self.remaining += sum(part for _, part in json.loads(entry["drawn"]))
+        undone = entry["credits"] if in_period else 0
+        self.consumed -= undone
+        self.overage -= overage if in_period else 0
+        self._count(entry, -entry["credits"], -undone, 0)
+
+    def _count(self, entry: Row, moved: int, in_period: int, events: int) -> None:
+        quarter, *who = _place(entry)
+        self.rollups[quarter, *who, "", ""] += moved
+        self.counts[quarter, *who, "", ""] += events
+        if events or in_period:
+            where = (self.periods[-1]["index"], *who)
+            used, count = self.period_usage.get(where, (0, 0))
+            self.period_usage[where] = (used + in_period, count + events)
+
+    def _hold_placed(self, entry: Row) -> None:
+        self.promises.place(entry)
+
+    def _hold_extended(self, entry: Row) -> None:
+        self.promises.extend(entry)
+
+    def _hold_released(self, entry: Row) -> None:
+        self.remaining -= self.promises.end(entry)
+
+    def _hold_expired(self, entry: Row) -> None:
+        self.remaining -= self.promises.end(entry)
 
 
 def _place(entry: Row) -> tuple[object, ...]:
@@ -384,7 +429,7 @@ def _count_dimensions(rows: list[Row], tally: Tally) -> None:
         entry = entries[row["sequence"]]
         for name in json.loads(row["counted"]):
             where = (*_place(entry), name, said[name])
-            tally.rollups[where] += entry["credits"]
+            tally.rollups[where] += entry["credits"] - tally.promises.undone[entry["event_id"]]
             tally.counts[where] += 1
 
 
@@ -413,3 +458,21 @@ def _rollups(rows: list[Row]) -> Iterator[tuple[tuple[Any, ...], tuple[int, int]
 def _names(row: Row) -> list[str]:
     names = ("teamspace_id", "meter", "api_key_id", "dimension", "value")
     return [row[name] for name in names]
+
+
+def _check_period_usage(connection: apsw.Connection, organization_id: str, tally: Tally) -> None:
+    names = ("period_index", "teamspace_id", "meter", "api_key_id")
+    stored = {
+        tuple(row[name] for name in names): (row["credits"], row["events"])
+        for row in _rows(connection, PERIOD_USAGE, organization_id)
+    }
+    _expect("usage by period", tally.period_usage, stored)
+    present = tally.periods[-1]["index"]
+    for budget in _rows(connection, BUDGETS, organization_id):
+        subject_id = budget["subject_id"]
+        used = sum(
+            used
+            for (index, teamspace_id, _, api_key_id), (used, _) in tally.period_usage.items()
+            if index == present and subject_id in {teamspace_id, api_key_id}
+        )
+        _expect(f"what counts against the budget of {subject_id}", used, budget["used"])

@@ -16,6 +16,7 @@ from tests.server import Server, running_server
 
 USAGE = "/v1/organization/credits/usage"
 YEAR = "2026-01-01T00:00:00Z"
+HOLDS = "/v1/organization/credits/holds"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,47 @@ def live(server: Server) -> None:
     server.post("/prices", {"meter": "llm.calls", "credits": 1, "per": 3, **terms})
     calls = {"meter": "llm.calls", "dimensions": {"model": "small", "region": "eu"}}
     book(server, secret, {"id": "evt-5", "quantity": 0.5, **calls})
+    promise(server)
+
+
+def promise(server: Server) -> None:
+    """Holds with every end but their expiry, one that outlives its grant, reversals, a budget."""
+    held = server.organization("Promises", allowance=100, usage_dimensions=["agent"])
+    secret = server.key(held)
+    lasting = server.grant(held, 10, kind="promotional", priority=0)
+    home = held["default_teamspace_id"]
+    budget = f"/v1/admin/organizations/{held['id']}/budgets/{home}"
+    terms = {"meter": "agent.steps", "dimensions": {"agent": "triage"}, "expires_in": 86_400}
+    holds = [place(server, secret, {"credits": 8, **terms}) for _ in range(5)]
+    captured, released, extended, exceeded, _ = holds
+    ask(server, secret, f"{HOLDS}/{captured}/capture", {"id": "step-1", "credits": 3})
+    ask(server, secret, f"{HOLDS}/{captured}/capture", {"credits": 2, "final": True})
+    ask(server, secret, f"{HOLDS}/{released}/release", {})
+    ask(server, secret, f"{HOLDS}/{extended}/extend", {"expires_in": 86_400})
+    assert server.admin.put(budget, json={"limit": 50}).status_code == 200
+    ask(
+        server,
+        secret,
+        f"{HOLDS}/{exceeded}/capture",
+        {"id": "excess", "credits": 12, "allow_excess": True},
+    )
+    server.post(f"/organizations/{held['id']}/grants/{lasting['id']}/void", {})
+    ask(server, secret, f"{USAGE}/step-1/reverse", {"credits": 1, "reference": "r-1"}, 201)
+    ask(server, secret, f"{USAGE}/step-1/reverse", {}, 201)
+    ask(server, secret, f"{USAGE}/excess/reverse", {"reason": "all of it"}, 201)
+
+
+def place(server: Server, secret: str, terms: dict[str, object]) -> str:
+    return str(ask(server, secret, HOLDS, terms, 201)["id"])
+
+
+def ask(
+    server: Server, secret: str, path: str, body: dict[str, object], status: int = 200
+) -> dict[str, object]:
+    answer = httpx.post(server.url + path, json=body, headers=bearer(secret), trust_env=False)
+    assert answer.status_code == status, answer.text
+    found: dict[str, object] = answer.json()
+    return found
 
 
 def book(server: Server, secret: str, event: dict[str, object]) -> None:
@@ -58,6 +100,8 @@ def book(server: Server, secret: str, event: dict[str, object]) -> None:
 
 def test_an_honest_ledger_passes(ledger: Path) -> None:
     facts = {len(each.booked): each for each in check_ledger(ledger).values()}
+    assert next(iter(facts[3].booked)) == "step-1"
+    assert (facts[3].consumed, facts[3].overage) == (2_000_000, 0)
     assert (facts[5].remaining, facts[0].remaining) == (0, 0)
     assert list(facts[5].booked) == ["evt-1", "evt-2", "evt-3", "evt-4", "evt-5"]
     assert (facts[5].consumed, facts[5].overage) == (31_916_667, 15_916_667)
@@ -98,6 +142,22 @@ FORGERIES = {
     "a day": "UPDATE usage_days SET credits_17 = credits_17 + 1",
     "a day's value": "UPDATE usage_days SET value = 'large' WHERE dimension = 'model'",
     "a dimension": 'UPDATE event_dimensions SET dimensions = \'{"model":"large"}\'',
+    "a hold's status": "UPDATE holds SET status = 'expired' WHERE status = 'released'",
+    "a hold's expiry": "UPDATE holds SET expires_at = expires_at + 1 WHERE status = 'open'",
+    "what a hold captured": "UPDATE holds SET captured = captured + 1 WHERE captured > 0",
+    "what a hold holds": "UPDATE holds SET parts = replace(parts, '8000000', '8000001')",
+    "a hold's teamspace": "UPDATE holds SET teamspace_id = 'ts_other'",
+    "a hold's dimensions": 'UPDATE holds SET dimensions = \'{"agent":"writer"}\'',
+    "a hold is deleted": "DELETE FROM holds WHERE status = 'released'",
+    "held": "UPDATE accounts SET held = held - 1 WHERE held > 0",
+    "what is held of a grant": "UPDATE grants SET held = held - 1 WHERE held > 0",
+    "a reversal is edited": "UPDATE entries SET credits = 1 WHERE kind = 'usage.reversed'",
+    "a reversal is deleted": "DELETE FROM entries WHERE kind = 'usage.reversed'",
+    "a period's usage": "UPDATE period_usage SET credits = credits - 1 WHERE meter = 'agent.steps'",
+    "a period's events": "UPDATE period_usage SET events = events + 1",
+    "usage of a period is moved": "UPDATE period_usage SET period_index = period_index + 1",
+    "usage of a period is deleted": "DELETE FROM period_usage WHERE meter = 'agent.steps'",
+    "what counts against a budget": "UPDATE budgets SET used = used - 1",
     "a roll-up is deleted": "DELETE FROM usage_rollups WHERE meter = 'llm.tokens'",
 }
 

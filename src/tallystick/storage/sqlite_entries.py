@@ -85,7 +85,7 @@ class EntrySearch:
             return
         key = (self._organization_id, event_id)
         later = self._connection.execute(_SQL["sequences_of_reversals"], key).fetchall()
-        found = [booked, *(sequence for (sequence,) in later)]
+        found: list[Any] = [booked, *(sequence for (sequence,) in later)]
         for sequence in found if goes_newer(self._page) else reversed(found):
             if sequence in within:
                 yield range(sequence, sequence + 1)
