@@ -340,7 +340,7 @@ def test_the_demo_is_ready_to_be_copied(tmp_path: Path) -> None:
         secret = file.read_text().strip()
         said = introduced(server)
         assert secret in said
-        read, spend = re.findall(r"curl (?:.|\\\n)*?(?=\n\n)", said)
+        read, spend, hold = re.findall(r"curl (?:.|\\\n)*?(?=\n\n)", said)
         before = shell(read)
         assert before["total"] == 10_000
         assert before["remaining"] + before["consumed"] == 10_000
@@ -348,6 +348,7 @@ def test_the_demo_is_ready_to_be_copied(tmp_path: Path) -> None:
         assert shell(spend)["status"] == "booked"
         assert shell(spend)["status"] == "duplicate"
         assert shell(read)["consumed"] == pytest.approx(before["consumed"] + 1.25)
+        assert (shell(hold)["status"], shell(hold)["held"]) == ("open", 25)
         [python] = re.findall(r"python -c (.*)", said)
         command = f"DATAGRID_BASE_URL={server.base_url} DATAGRID_API_KEY={secret} "
         printed = run_shell(command + python_of(python))
@@ -405,3 +406,22 @@ def test_the_demo_has_usage_of_several_kinds_over_a_month(tmp_path: Path) -> Non
         }
         teamspaces = httpx.get(f"{server.url}/v1/organization/teamspaces", headers=key).json()
         assert {each["name"] for each in teamspaces["data"]} == {"Default", "Research", "Support"}
+
+
+def test_the_demo_has_holds_a_reversal_and_a_budget(tmp_path: Path) -> None:
+    with running_server(tmp_path, demo=True) as server:
+        key = bearer(server.database.with_name("tallystick.db.demo-key").read_text().strip())
+
+        def listed(path: str) -> list[dict[str, Any]]:
+            answer = httpx.get(f"{server.url}{CREDITS}/{path}", headers=key).json()
+            found: list[dict[str, Any]] = answer["data"]
+            return found
+
+        assert [(hold["status"], hold["captured"]) for hold in listed("holds")] == [
+            ("captured", 27.15),
+            ("open", 0),
+        ]
+        [budget] = listed("budgets")
+        assert budget["held"] == 60
+        assert 0 < budget["used"] < budget["limit"]
+        assert len(listed("entries?kind=usage.reversed")) == 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from tallystick.cli.balance import balance
+from tallystick.cli.budgets import budgets
 from tallystick.cli.client import to_json
 from tallystick.cli.entries import entries
 from tallystick.cli.errors import (
@@ -18,6 +19,7 @@ from tallystick.cli.errors import (
     CommandError,
 )
 from tallystick.cli.grants import grants
+from tallystick.cli.holds import holds
 from tallystick.cli.keys import keys
 from tallystick.cli.organizations import organizations
 from tallystick.cli.prices import prices
@@ -49,6 +51,8 @@ for command in (
     keys,
     grants,
     prices,
+    holds,
+    budgets,
     balance,
     usage,
     entries,

@@ -127,12 +127,16 @@ class Api:
             raise _lost(error) from error
 
     async def walk(
-        self, path: str, *, query: Mapping[str, str] | None = None
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
         """Every object of a list, newest first."""
         page = {"limit": "100", **(query or {})}
         while True:
-            answer = await self.call("GET", path, query=page)
+            answer = await self.call("GET", path, query=page, headers=headers)
             for item in answer["data"]:
                 yield item
             if not answer["has_more"]:

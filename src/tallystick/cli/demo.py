@@ -1,4 +1,5 @@
-"""`serve --demo`: an organization with a month behind it, and how to ask for its credits.
+"""`serve --demo`: an organization with a month behind it and a job under way, and how to ask for
+its credits.
 
 It is made once, through the same operations as everything else. The usage is invented from a seed
 and dated back from the moment the organization was created, so that a demo which broke off half
@@ -31,6 +32,11 @@ _DAYS: Final = 30
 _EVENTS_A_DAY: Final = 50
 _TEAMSPACES: Final = ("Research", "Support")
 _TEAMSPACES_PATH: Final = "/v1/organization/teamspaces"
+_HOLDS: Final = "/v1/organization/credits/holds"
+_ENTRIES: Final = "/v1/organization/credits/entries"
+_REVERSED: Final = "demo-0042"
+_LAST: Final = "demo-job-1"
+"""What is booked last: where it is, the demo is complete."""
 
 
 class Meter(NamedTuple):
@@ -60,9 +66,9 @@ async def make_demo(running: Embedded) -> Callable[[str], str]:
         operator = Api(local)
         organization = await operator.call("POST", ORGANIZATIONS, _ORGANIZATION)
         secret = await _key(running, operator, organization["id"], key_file)
-    door = httpx.ASGITransport(running.public)
-    async with _client(door, {"Authorization": f"Bearer {secret}"}) as public:
-        await _book_month(Api(public), organization["created_at"])
+        door = httpx.ASGITransport(running.public)
+        async with _client(door, {"Authorization": f"Bearer {secret}"}) as public:
+            await _complete(operator, Api(public), organization)
     return lambda url: introduction(url, secret, key_file)
 
 
@@ -94,13 +100,19 @@ async def _works(door: httpx.ASGITransport, secret: str) -> bool:
         return (await client.get("/v1/identity")).is_success
 
 
-async def _book_month(api: Api, created_at: str) -> None:
-    events = list(_month(datetime.fromisoformat(created_at)))
-    last = events[-1][1]["id"]
-    entries = "/v1/organization/credits/entries"
-    if (await api.call("GET", entries, query={"event_id": str(last)}))["data"]:
+async def _complete(operator: Api, api: Api, organization: Mapping[str, Any]) -> None:
+    if (await api.call("GET", _ENTRIES, query={"event_id": _LAST}))["data"]:
         return
     teamspaces = await _teamspaces(api)
+    await _book_month(api, organization["created_at"], teamspaces)
+    budgets = f"{ORGANIZATIONS}/{in_path(organization['id'])}/budgets"
+    await operator.call("PUT", f"{budgets}/{teamspaces[1]}", {"limit": 3_000})
+    await api.call("POST", f"{USAGE}/{_REVERSED}/reverse", {"reason": "the answer was cut off"})
+    await _hold(api, {"Datagrid-Teamspace": teamspaces[1]})
+
+
+async def _book_month(api: Api, created_at: str, teamspaces: list[str]) -> None:
+    events = list(_month(datetime.fromisoformat(created_at)))
     for number, teamspace_id in enumerate(teamspaces):
         lines = b"\n".join(to_json(event) for team, event in events if team == number)
         answer = await api.send(
@@ -112,6 +124,19 @@ async def _book_month(api: Api, created_at: str) -> None:
         )
         if not answer.is_success:
             raise refused(answer)
+
+
+async def _hold(api: Api, headers: Mapping[str, str]) -> None:
+    """Sets credits aside for a job that is under way, and for one that has ended.
+
+    The latter has no reference: a hold that is left behind half way expires, and another is placed.
+    """
+    under_way = {"credits": 60, "reference": "demo-job-2", "expires_in": 86_400}
+    await api.call("POST", _HOLDS, {**under_way, "meter": "agent.steps"}, headers=headers)
+    ended = {"credits": 40, "meter": "agent.steps"}
+    hold = await api.call("POST", _HOLDS, ended, headers=headers)
+    capture = {"id": _LAST, "credits": msgspec.Raw(b"27.15"), "final": True}
+    await api.call("POST", f"{_HOLDS}/{in_path(hold['id'])}/capture", capture, headers=headers)
 
 
 async def _teamspaces(api: Api) -> list[str]:
@@ -170,6 +195,12 @@ Spend a credit (again with the same id, it is not charged again):
     -H 'Authorization: Bearer {secret}' \\
     -H 'Content-Type: application/json' \\
     -d '{{"id": "evt-1", "credits": 1.25, "meter": "llm.tokens"}}'
+
+Set credits aside for work whose cost is not known yet:
+  curl {credits_path}/holds \\
+    -H 'Authorization: Bearer {secret}' \\
+    -H 'Content-Type: application/json' \\
+    -d '{{"credits": 25, "reference": "job-7"}}'
 
 The same with Datagrid's own client (pip install datagrid_ai):
   DATAGRID_BASE_URL={url}/v1 \\
