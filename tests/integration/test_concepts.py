@@ -1,0 +1,39 @@
+"""What the concept pages tell a reader to type works, as it stands there, against the demo."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server import Server, running_server
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("holds.md", "reversals.md", "budgets.md")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A demo that made its operator's key itself."""
+    folder = tmp_path_factory.mktemp("demo")
+    with running_server(folder, demo=True, environ={"TALLYSTICK_ADMIN_KEY": None}) as server:
+        yield server
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_lines_of_a_page_work(demo: Server, page: str) -> None:
+    text = (DOCS / page).read_text()
+    lines = "".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    assert lines.count("curl ") >= 3
+    script = (
+        lines.replace("curl ", "curl --silent --show-error --fail-with-body ")
+        .replace("http://127.0.0.1:8080", demo.url)
+        .replace("var/demo.db", str(demo.database))
+    )
+    done = subprocess.run(
+        ["sh", "-euc", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
