@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tallystick.domain.directory import Scope
 from tallystick.http.handlers.table import OPERATIONS
 from tallystick.http.operations import Operation
 from tallystick.ledger.ports import Changes, StoreUnavailable
@@ -18,6 +19,7 @@ from tests.answers import (
     body_of,
 )
 from tests.harness import Headers, World, bearer, in_world
+from tests.moves import place
 
 ORGANIZATIONS = "/v1/admin/organizations"
 TEAMSPACES = "/v1/organization/teamspaces"
@@ -43,20 +45,20 @@ async def teamspaces_of(w: World, key: Headers) -> list[str]:
 
 def test_every_post_takes_a_key_unless_its_body_names_the_event() -> None:
     posts = {each.name for each in OPERATIONS if each.method == "POST"}
-    assert posts - {each.name for each in IDEMPOTENT} <= {"book_usage"}
+    assert posts - {each.name for each in IDEMPOTENT} <= {
+        "book_usage",
+        "capture_hold",
+        "reverse_usage",
+    }
     assert {each.method for each in IDEMPOTENT} == {"POST"}
 
 
 class Place:
-    """An organization with a grant and a key to act on, and the requests that do so."""
+    """An organization with objects to act on, and the requests that do so."""
 
-    def __init__(self, w: World, organization_id: str, grant_id: str, key_id: str) -> None:
+    def __init__(self, w: World, **ids: str) -> None:
         self._w = w
-        self._ids = {
-            "organization_id": organization_id,
-            "grant_id": grant_id,
-            "key_id": key_id,
-        }
+        self._ids = ids
 
     @classmethod
     async def make(cls, w: World, operation: Operation) -> Place:
@@ -65,7 +67,13 @@ class Place:
         grant = await w.send("POST", f"{base}/grants", w.admin, {"amount": 50, "kind": "top_up"})
         keys = "/v1/admin/keys" if "operator" in operation.name else f"{base}/keys"
         key = await w.send("POST", keys, w.admin, {"name": "First"})
-        return cls(w, acme.id, body_of(grant, 201)["id"], body_of(key, 201)["id"])
+        return cls(
+            w,
+            organization_id=acme.id,
+            grant_id=body_of(grant, 201)["id"],
+            key_id=body_of(key, 201)["id"],
+            hold_id=(await place(w, acme, "5")).id,
+        )
 
     def path(self, operation: Operation) -> str:
         return operation.path.format(**self._ids)
@@ -73,7 +81,7 @@ class Place:
     async def headers(self, operation: Operation) -> Headers:
         if operation.path.startswith("/v1/admin"):
             return self._w.admin
-        return await self._w.key(self._ids["organization_id"], scopes=["teamspaces:write"])
+        return await self._w.key(self._ids["organization_id"], scopes=list(Scope))
 
 
 BODIES: dict[str, dict[str, Any]] = {
@@ -83,6 +91,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "void_grant": {"credits": 5},
     "create_key": {"name": "Server"},
     "create_operator_key": {"name": "Ops"},
+    "place_hold": {"credits": 5},
+    "extend_hold": {"expires_in": 3600},
 }
 
 
@@ -91,8 +101,8 @@ BODIES: dict[str, dict[str, Any]] = {
 async def test_a_repetition_gets_the_first_answer_without_its_secret(
     w: World, operation: Operation
 ) -> None:
-    place = await Place.make(w, operation)
-    headers, path = await place.headers(operation), place.path(operation)
+    there = await Place.make(w, operation)
+    headers, path = await there.headers(operation), there.path(operation)
     body = BODIES.get(operation.name)
     first = await post(w, path, headers, body)
     assert first.is_success, first.text
@@ -111,8 +121,8 @@ async def test_a_repetition_gets_the_first_answer_without_its_secret(
 @pytest.mark.parametrize("operation", IDEMPOTENT, ids=lambda each: each.name)
 @in_world
 async def test_a_repetition_changes_nothing(w: World, operation: Operation) -> None:
-    place = await Place.make(w, operation)
-    headers, path = await place.headers(operation), place.path(operation)
+    there = await Place.make(w, operation)
+    headers, path = await there.headers(operation), there.path(operation)
     changes: list[Changes] = []
     w.service.ledger.listen(changes.append)
     await post(w, path, headers, BODIES.get(operation.name))
