@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tallystick.domain.budgets import Budget
-from tallystick.domain.commands import BudgetSet
-from tallystick.ledger.budgets import BudgetUnit, NoSuchSubject
+from tallystick.ledger.budgets import BudgetState, BudgetUnit, NoSuchSubject
 from tallystick.ledger.ports import Wanted
 from tallystick.ledger.units import AccountUnit, AtomicRefusal
 from tests.conformance.backend import Backend
@@ -43,7 +42,8 @@ def test_a_budget_that_is_set_late_knows_what_was_used_before(backend: Backend) 
     backend.decide(AccountUnit(ACME, [first]))
     _, outcome = backend.decide(AccountUnit(ACME, [second]), BudgetUnit(ACME, subject, 3 * CREDIT))
     budget = Budget(subject_id=subject, limit=3 * CREDIT, used=2 * CREDIT)
-    assert outcome == BudgetSet(budget)
+    assert isinstance(outcome, BudgetState)
+    assert outcome.budget == budget
     assert budgets_of(backend) == {subject: budget}
 
 
