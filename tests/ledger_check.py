@@ -15,20 +15,18 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
 from tests.ledger_promises import Promises
-from tests.oracle_prices import MICRO, OraclePrice, cost
+from tests.ledger_ratings import check_ratings
+from tests.ledger_statistics import Statistics
 
 MOST: Final = 8_000_000_000_000_000
-QUARTER: Final = 15 * 60 * 1_000_000
 NO_HASH: Final = bytes(32)
 
 ENTRIES: Final = "SELECT * FROM entries WHERE organization_id = ? ORDER BY sequence"
@@ -92,9 +90,7 @@ def _check(connection: apsw.Connection, account: Row) -> Facts:
     _check_grants(_rows(connection, GRANTS, organization_id), tally)
     _check_periods(_rows(connection, PERIODS, organization_id), tally)
     _check_usage(connection, organization_id, tally)
-    _check_ratings(connection, organization_id, tally)
     tally.promises.check_holds(_rows(connection, HOLDS, organization_id))
-    _check_period_usage(connection, organization_id, tally)
     return Facts(
         remaining=tally.remaining,
         consumed=tally.consumed,
@@ -172,9 +168,7 @@ class Tally:
     periods: list[dict[str, Any]] = field(default_factory=list)
     allowance: str | None = None
     events: dict[str, Row] = field(default_factory=dict)
-    rollups: Counter[tuple[object, ...]] = field(default_factory=Counter)
-    counts: Counter[tuple[object, ...]] = field(default_factory=Counter)
-    period_usage: dict[tuple[object, ...], tuple[int, int]] = field(default_factory=dict)
+    statistics: Statistics = field(default_factory=Statistics)
     promises: Promises = field(init=False)
 
     def __post_init__(self) -> None:
@@ -303,13 +297,10 @@ class Tally:
         self._count(entry, -entry["credits"], -undone, 0)
 
     def _count(self, entry: Row, moved: int, in_period: int, events: int) -> None:
-        quarter, *who = _place(entry)
-        self.rollups[quarter, *who, "", ""] += moved
-        self.counts[quarter, *who, "", ""] += events
+        self.statistics.count(entry, moved, events)
         if events or in_period:
-            where = (self.periods[-1]["index"], *who)
-            used, count = self.period_usage.get(where, (0, 0))
-            self.period_usage[where] = (used + in_period, count + events)
+            index = self.periods[-1]["index"]
+            self.statistics.count_in_period(entry, index, in_period, events)
 
     def _hold_placed(self, entry: Row) -> None:
         self.promises.place(entry)
@@ -322,13 +313,6 @@ class Tally:
 
     def _hold_expired(self, entry: Row) -> None:
         self.remaining -= self.promises.end(entry)
-
-
-def _place(entry: Row) -> tuple[object, ...]:
-    """Quarter of an hour, teamspace, meter and key."""
-    quarter = entry["occurred_at"] - entry["occurred_at"] % QUARTER
-    names = ("teamspace_id", "meter", "api_key_id")
-    return (quarter, *(entry[name] or "" for name in names))
 
 
 # ── what is materialised beside them ──
@@ -375,104 +359,12 @@ def _check_usage(connection: apsw.Connection, organization_id: str, tally: Tally
     rows = _rows(connection, EVENTS, organization_id)
     computed = [(name, entry["sequence"]) for name, entry in tally.events.items()]
     _expect("usage events", computed, [(row["event_id"], row["sequence"]) for row in rows])
-    _count_dimensions(_rows(connection, DIMENSIONS, organization_id), tally)
-    stored = dict(_rollups(_rows(connection, ROLLUPS, organization_id)))
-    expected = {where: (used, tally.counts[where]) for where, used in tally.rollups.items()}
-    _expect("roll-ups", expected, stored)
-    _check_days(_rows(connection, DAYS, organization_id), stored)
-
-
-def _check_ratings(connection: apsw.Connection, organization_id: str, tally: Tally) -> None:
-    """The price that an entry names was for such events at that time, and comes to its credits."""
-    prices = {row["price_id"]: row for row in _rows(connection, "SELECT * FROM prices")}
-    said = {
-        row["sequence"]: json.loads(row["dimensions"])
-        for row in _rows(connection, DIMENSIONS, organization_id)
-        if row["erased_at"] is None
-    }
-    for event in _rows(connection, EVENTS, organization_id):
-        entry = tally.events[event["event_id"]]
-        rated = json.loads(entry["detail"] or "{}")
-        if "price_id" in rated:
-            row = prices[rated["price_id"]]
-            asked = json.loads(row["dimensions"])
-            _expect("the meter", row["meter"], entry["meter"])
-            # Those that were erased say nothing any more.
-            dimensions = said.get(event["sequence"], asked)
-            _expect("dimensions", asked, {name: dimensions.get(name) for name in asked})
-            assert row["effective_at"] <= entry["occurred_at"], "rated before there was a price"
-            charge = cost(_oracle_price(row), Fraction(rated["quantity"])) / MICRO
-            _expect(f"the charge of {event['event_id']}", charge, entry["credits"])
-
-
-def _oracle_price(row: Row) -> OraclePrice:
-    return OraclePrice(
-        row["price_id"],
-        row["meter"],
-        frozenset(json.loads(row["dimensions"]).items()),
-        row["credits"] * MICRO,
-        Fraction(row["per"]),
-        row["rounding"],
-        row["effective_at"],
-    )
-
-
-def _count_dimensions(rows: list[Row], tally: Tally) -> None:
-    entries = {entry["sequence"]: entry for entry in tally.events.values()}
-    for row in rows:
-        if row["erased_at"] is not None:
-            continue
-        said = json.loads(row["dimensions"])
-        text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        digest = hashlib.sha256(row["salt"] + text.encode()).digest()
-        _expect(f"the digest of the dimensions of entry {row['sequence']}", digest, row["digest"])
-        entry = entries[row["sequence"]]
-        for name in json.loads(row["counted"]):
-            where = (*_place(entry), name, said[name])
-            tally.rollups[where] += entry["credits"] - tally.promises.undone[entry["event_id"]]
-            tally.counts[where] += 1
-
-
-def _check_days(rows: list[Row], rollups: Mapping[tuple[Any, ...], tuple[int, int]]) -> None:
-    expected: Counter[tuple[object, ...]] = Counter()
-    for (bucket, *names), amounts in rollups.items():
-        day = bucket - bucket % (96 * QUARTER)
-        for hour in range(1, 25):
-            before = bucket < day + hour * 4 * QUARTER
-            for what, amount in zip(("credits", "events"), amounts, strict=True):
-                expected[day, *names, f"{what}_{hour:02}"] += amount * before
-    stored = {
-        (row["day"], *_names(row), name): row[name]
-        for row in rows
-        for name in row
-        if name.startswith(("credits_", "events_"))
-    }
-    _expect("days", dict(expected), stored)
-
-
-def _rollups(rows: list[Row]) -> Iterator[tuple[tuple[Any, ...], tuple[int, int]]]:
-    for row in rows:
-        yield (row["bucket"], *_names(row)), (row["credits"], row["events"])
-
-
-def _names(row: Row) -> list[str]:
-    names = ("teamspace_id", "meter", "api_key_id", "dimension", "value")
-    return [row[name] for name in names]
-
-
-def _check_period_usage(connection: apsw.Connection, organization_id: str, tally: Tally) -> None:
-    names = ("period_index", "teamspace_id", "meter", "api_key_id")
-    stored = {
-        tuple(row[name] for name in names): (row["credits"], row["events"])
-        for row in _rows(connection, PERIOD_USAGE, organization_id)
-    }
-    _expect("usage by period", tally.period_usage, stored)
-    present = tally.periods[-1]["index"]
-    for budget in _rows(connection, BUDGETS, organization_id):
-        subject_id = budget["subject_id"]
-        used = sum(
-            used
-            for (index, teamspace_id, _, api_key_id), (used, _) in tally.period_usage.items()
-            if index == present and subject_id in {teamspace_id, api_key_id}
-        )
-        _expect(f"what counts against the budget of {subject_id}", used, budget["used"])
+    booked, dimensions = tally.events.values(), _rows(connection, DIMENSIONS, organization_id)
+    check_ratings(booked, dimensions, _rows(connection, "SELECT * FROM prices"))
+    statistics = tally.statistics
+    statistics.count_dimensions(dimensions, booked, tally.promises.undone)
+    statistics.check_rollups(_rows(connection, ROLLUPS, organization_id))
+    statistics.check_days(_rows(connection, DAYS, organization_id))
+    statistics.check_periods(_rows(connection, PERIOD_USAGE, organization_id))
+    budgets = _rows(connection, BUDGETS, organization_id)
+    statistics.check_budgets(budgets, tally.periods[-1]["index"])
