@@ -20,6 +20,7 @@ from tests.answers import (
 )
 from tests.harness import Headers, World, bearer, in_world
 from tests.moves import place
+from tests.pricing import price_of
 
 ORGANIZATIONS = "/v1/admin/organizations"
 TEAMSPACES = "/v1/organization/teamspaces"
@@ -43,11 +44,12 @@ async def teamspaces_of(w: World, key: Headers) -> list[str]:
     return [each["name"] for each in page["data"]]
 
 
-def test_every_post_takes_a_key_unless_its_body_names_the_event() -> None:
+def test_every_post_takes_a_key_unless_it_names_an_event_or_changes_nothing() -> None:
     posts = {each.name for each in OPERATIONS if each.method == "POST"}
     assert posts - {each.name for each in IDEMPOTENT} <= {
         "book_usage",
         "capture_hold",
+        "preview_usage",
         "reverse_usage",
     }
     assert {each.method for each in IDEMPOTENT} == {"POST"}
@@ -73,6 +75,7 @@ class Place:
             grant_id=body_of(grant, 201)["id"],
             key_id=body_of(key, 201)["id"],
             hold_id=(await place(w, acme, "5")).id,
+            price_id=(await price_of(w, "llm.tokens", credits=3))["id"],
         )
 
     def path(self, operation: Operation) -> str:
@@ -91,6 +94,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "void_grant": {"credits": 5},
     "create_key": {"name": "Server"},
     "create_operator_key": {"name": "Ops"},
+    "add_prices": {"meter": "m", "credits": 1, "effective_at": "2026-01-01T00:00:00Z"},
+    "end_price": {},
     "place_hold": {"credits": 5},
     "extend_hold": {"expires_in": 3600},
 }
