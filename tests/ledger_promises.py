@@ -140,24 +140,29 @@ class Promises:
         for row in rows:
             name = row["hold_id"]
             stored = {**row, "parts": json.loads(row["parts"])}
-            dimensions = stored.pop("dimensions")
+            said = [stored.pop(column) for column in ("dimensions", "salt", "digest")]
             del stored["hold_id"], stored["organization_id"]
             assert stored == self.holds[name], f"{name}: the file has {stored}"
-            self._check_content(name, dimensions)
+            self._check_content(name, *said)
 
-    def _check_content(self, name: str, dimensions: str | None) -> None:
+    def _check_content(
+        self, name: str, dimensions: str | None, salt: bytes | None, digest: bytes | None
+    ) -> None:
         """Its dimensions are said by nothing but the digest in its first entry."""
+        if dimensions is not None and salt is not None:
+            expected = hashlib.sha256(salt + dimensions.encode()).digest()
+            assert digest == expected, f"{name}: it was placed with other dimensions"
         entry = self.placed[name]
         facts = {
             "credits": entry["credits"],
-            "dimensions": json.loads(dimensions or "{}"),
+            "dimensions": None if digest is None else digest.hex(),
             "expires_in": json.loads(entry["detail"])["expires_at"] - entry["booked_at"],
             "meter": entry["meter"],
             "teamspace_id": entry["teamspace_id"],
         }
         text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        digest = hashlib.sha256(text.encode()).digest()
-        assert digest == entry["content"], f"{name}: it was placed with other dimensions"
+        content = hashlib.sha256(text.encode()).digest()
+        assert content == entry["content"], f"{name}: it was placed with other dimensions"
 
 
 def _assert_same_parts(entry: Row, parts: Parts, returned: Parts, lapsed: Parts) -> None:

@@ -56,6 +56,8 @@ def full_hold(number: int, *, status: HoldStatus = HoldStatus.OPEN) -> Hold:
         api_key_id="key_1",
         meter=UNICODE,
         dimensions='{"model":"é"}',
+        salt=bytes(16),
+        digest=bytes(32),
         created_at=START,
     )
 
@@ -63,7 +65,8 @@ def full_hold(number: int, *, status: HoldStatus = HoldStatus.OPEN) -> Hold:
 def bare_hold(number: int) -> Hold:
     """A hold with nothing where there may be nothing."""
     hold = full_hold(number)
-    return replace(hold, captured=0, reference=None, api_key_id=None, meter=None, dimensions=None)
+    hold = replace(hold, captured=0, reference=None, api_key_id=None, meter=None)
+    return replace(hold, dimensions=None, salt=None, digest=None)
 
 
 def place(amount: int = CREDIT, **terms: Any) -> PlaceHold:  # noqa: ANN401 - see PlaceHold

@@ -8,8 +8,9 @@ import pytest
 
 from tests.answers import assert_conflict, assert_invalid, assert_refused, body_of
 from tests.harness import World, in_world
-from tests.holding import capture, entries, extend, figures, look_at, place, release
+from tests.holding import HOLDS, capture, entries, extend, figures, look_at, place, release
 from tests.moves import issue
+from tests.spending import PATH as USAGE
 
 DAY = 86_400
 
@@ -195,3 +196,28 @@ async def test_a_capture_outlives_the_grant(w: World) -> None:
     body_of(await release(w, key, hold))
     balance = body_of(await w.send("GET", "/v1/organization/credits/balance", key))
     assert (balance["grants"], balance["remaining"]) == ([], 0)
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@in_world
+async def test_what_a_captured_event_says_of_persons_is_erased_with_what_its_hold_says(
+    w: World, is_open: bool
+) -> None:
+    key = await w.key(await w.organization(allowance=100))
+    person = {"user": "ann"}
+    terms: dict[str, Any] = {"reference": "job-1", "dimensions": person}
+    hold = await place(w, key, **terms)
+    step = {"id": "step-1", "credits": 2.5, "final": not is_open}
+    first = body_of(await capture(w, key, hold, **step))["usage"]
+    assert first["status"] == "booked"
+    assert body_of(await capture(w, key, hold, **step))["usage"]["status"] == "duplicate"
+    other = {**step, "dimensions": {"user": "bob"}}
+    assert_conflict(await capture(w, key, hold, **other))
+
+    erased = body_of(await w.send("DELETE", f"{USAGE}/step-1/dimensions", key))
+    assert (erased["dimensions"], (await look_at(w, key, hold))["dimensions"]) == (None, None)
+    # Nobody can tell any more who was meant, so all else decides whether it is the same.
+    again = body_of(await capture(w, key, hold, **step))["usage"]
+    assert again == {**first, "status": "duplicate"}
+    assert body_of(await w.send("POST", HOLDS, key, {"credits": 10, **terms}))["id"] == hold["id"]
+    assert_conflict(await w.send("POST", HOLDS, key, {"credits": 11, **terms}))

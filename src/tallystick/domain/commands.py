@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tallystick.domain.dimensions import dimensions_digest
+from tallystick.domain.dimensions import digest_again, dimensions_digest
 from tallystick.domain.entries import canonical_json
 from tallystick.domain.errors import Refusal
 from tallystick.domain.grants import DEFAULT_PRIORITY, GrantKind
@@ -73,13 +73,16 @@ class PlaceHold:
     dimensions: Mapping[str, str] | None = None
     teamspace_id: str
     api_key_id: str | None
+    salt: bytes = b""
+    """Random where there are dimensions, as that of usage."""
 
-    def content(self) -> bytes:
-        """The digest by which a repeated `reference` is told from a changed one."""
+    def content(self, digest: bytes | None) -> bytes:
+        """The digest by which a repeated `reference` is told from a changed one; `digest` is that
+        of the dimensions, None where there are none."""
         return _digest(
             {
                 "credits": self.credits,
-                "dimensions": dict(self.dimensions or {}),
+                "dimensions": None if digest is None else digest.hex(),
                 "expires_in": self.expires_in,
                 "meter": self.meter,
                 "teamspace_id": self.teamspace_id,
@@ -106,6 +109,8 @@ class CaptureHold:
     occurred_at: int | None = None
     dimensions: Mapping[str, str] | None = None
     acting_for: str | None = None
+    salt: bytes = b""
+    """Random, for the dimensions: those that it names, or its hold's."""
 
     @property
     def booked_as(self) -> str:
@@ -338,13 +343,10 @@ def is_repeated(entry: Entry, command: BookUsage, kept: KeptDimensions | None) -
     """Whether `command` says what `entry` was booked for.
 
     A command's salt is a new one each time, so its dimensions are digested again with the first.
-    Where they have been erased, nobody can tell whether they are the same: all else decides.
     """
     if kept is None:
         return entry.content == command.content
-    digest = kept.digest
-    if kept.salt is not None:
-        digest = dimensions_digest(command.dimensions or {}, kept.salt)
+    digest = digest_again(command.dimensions, kept.salt, kept.digest)
     return entry.content == usage_content(
         credits_used=command.credits,
         meter=command.meter,

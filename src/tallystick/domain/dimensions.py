@@ -31,6 +31,15 @@ class KeptDimensions(NamedTuple):
     erased_at: int | None = None
 
 
+def digest_again(dimensions: Mapping[str, str] | None, salt: bytes | None, digest: bytes) -> bytes:
+    """The digest of dimensions that come again, to be compared with the `digest` that was kept.
+
+    Where they have been erased (no salt), nobody can tell whether they are the same: they are taken
+    to be.
+    """
+    return digest if salt is None else dimensions_digest(dimensions or {}, salt)
+
+
 def dimensions_digest(dimensions: Mapping[str, str], salt: bytes) -> bytes:
     """What stays of an event's dimensions when they are erased."""
     return hashlib.sha256(salt + canonical_json(dimensions).encode()).digest()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tallystick.domain.commands import AccountStatus, Held
+from tallystick.domain.dimensions import digest_again, dimensions_digest
 from tallystick.domain.entries import EntryKind, canonical_json
 from tallystick.domain.errors import CorruptLedger, Reason, Refusal
 from tallystick.domain.grants import set_aside
@@ -22,12 +23,11 @@ if TYPE_CHECKING:
 def place_hold(
     account: Account, command: PlaceHold, now: int, earlier: Earlier
 ) -> tuple[Outcome, list[Entry]]:
-    content = command.content()
     if earlier.entry is not None:
         hold = find_hold(account, earlier.entry.hold_id or "", earlier)
         if hold is None:
             raise CorruptLedger("a hold that an entry names is missing")
-        if earlier.entry.content != content:
+        if earlier.entry.content != command.content(_digest_again(command, hold)):
             return Refusal(reason=Reason.ID_REUSED), []
         return Held(replace(hold), duplicate=True), []
     if refusal := _placing_refusal(account, command, now):
@@ -35,6 +35,8 @@ def place_hold(
 
     # ── decided: from here on, only changes ──
     sequence = account.sequence + 1
+    dimensions = command.dimensions or None
+    digest = None if dimensions is None else dimensions_digest(dimensions, command.salt)
     hold = Hold(
         id=derive_id("hold", account.organization_id, sequence, now),
         credits=command.credits,
@@ -45,7 +47,9 @@ def place_hold(
         teamspace_id=command.teamspace_id,
         api_key_id=command.api_key_id,
         meter=command.meter,
-        dimensions=canonical_json(command.dimensions) if command.dimensions else None,
+        dimensions=None if dimensions is None else canonical_json(dimensions),
+        salt=None if dimensions is None else command.salt,
+        digest=digest,
         created_at=now,
     )
     account.held += hold.credits
@@ -59,9 +63,15 @@ def place_hold(
         hold=hold,
         drawn=hold.parts,
         detail=canonical_json(facts),
-        content=content,
+        content=command.content(digest),
     )
     return Held(replace(hold)), [entry]
+
+
+def _digest_again(command: PlaceHold, hold: Hold) -> bytes | None:
+    if hold.digest is not None:
+        return digest_again(command.dimensions, hold.salt, hold.digest)
+    return dimensions_digest(command.dimensions, b"") if command.dimensions else None
 
 
 def _placing_refusal(account: Account, command: PlaceHold, now: int) -> Refusal | None:

@@ -38,7 +38,8 @@ class Hold:
 
     `parts` says what is still held of which grant, in the order drawn; `captured` what captures
     booked, excess included. `placed` is the ledger sequence of its first entry. `dimensions` is
-    canonical JSON. Like grants, holds change in place and belong to the account decided about.
+    canonical JSON; it and `salt` go when they are erased, `digest` stays (see `dimensions`). Like
+    grants, holds change in place and belong to the account decided about.
     """
 
     id: str
@@ -53,6 +54,8 @@ class Hold:
     api_key_id: str | None
     meter: str | None = None
     dimensions: str | None = None
+    salt: bytes | None = None
+    digest: bytes | None = None
     created_at: int
 
     @property

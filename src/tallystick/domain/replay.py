@@ -69,7 +69,10 @@ class Standing:
                 for grant in account.grants.values()
                 if grant.remaining or grant.id == account.allowance_grant_id
             },
-            holds={hold.id: replace(hold, dimensions=None) for hold in account.open_holds},
+            holds={
+                hold.id: replace(hold, dimensions=None, salt=None, digest=None)
+                for hold in account.open_holds
+            },
         )
 
     @property

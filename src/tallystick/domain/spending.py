@@ -18,6 +18,7 @@ from tallystick.domain.commands import (
     is_repeated,
     usage_content,
 )
+from tallystick.domain.dimensions import digest_again
 from tallystick.domain.entries import Entry, EntryKind, canonical_json
 from tallystick.domain.errors import Reason, Refusal
 from tallystick.domain.grants import Drawn, draw
@@ -30,6 +31,7 @@ from tallystick.domain.refusals import beyond_sums, not_active, unauthorized
 if TYPE_CHECKING:
     from tallystick.domain.account import Account
     from tallystick.domain.commands import BookUsage, CaptureHold, Earlier, Outcome
+    from tallystick.domain.dimensions import KeptDimensions
     from tallystick.domain.holds import Hold
     from tallystick.domain.prices import PriceBook, Rated
 
@@ -127,7 +129,7 @@ def capture_hold(
         reason = Reason.NO_SUCH_HOLD if earlier.entry is None else Reason.ID_REUSED
         return Refusal(reason=reason), []
     command = _like_hold(command, hold)
-    content = _content(command, hold)
+    content = _content(command, hold, earlier.dimensions)
     if earlier.entry is not None:
         if earlier.entry.content != content:
             return Refusal(reason=Reason.ID_REUSED), []
@@ -182,14 +184,18 @@ def _like_hold(command: CaptureHold, hold: Hold) -> CaptureHold:
     return replace(command, meter=meter, dimensions=dimensions)
 
 
-def _content(command: CaptureHold, hold: Hold) -> bytes:
+def _content(command: CaptureHold, hold: Hold, kept: KeptDimensions | None) -> bytes:
+    """As it was booked for, where the event is known; `kept` is what is kept of its dimensions."""
+    dimensions = command.dimensions
     usage = usage_content(
         credits_used=command.credits,
         meter=command.meter,
         occurred_at=command.occurred_at,
-        dimensions=command.dimensions,
+        dimensions=dimensions,
         overdraw=command.overdraw,
         teamspace_id=hold.teamspace_id,
+        salt=command.salt,
+        digest=None if kept is None else digest_again(dimensions, kept.salt, kept.digest),
     )
     return capture_content(command, usage)
 

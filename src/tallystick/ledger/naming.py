@@ -66,6 +66,7 @@ def earlier(snapshot: Snapshot, organization_id: str, command: Command) -> Earli
             return Earlier(
                 snapshot.events.get((organization_id, command.booked_as)),
                 hold=snapshot.holds.get((organization_id, command.hold_id)),
+                dimensions=snapshot.dimensions.get((organization_id, command.booked_as)),
             )
         case ReleaseHold() | ExtendHold():
             return Earlier(hold=snapshot.holds.get((organization_id, command.hold_id)))
@@ -97,7 +98,7 @@ def note(work: Work, account: Account, command: Command, entries: Sequence[Entry
             work.note_budget(account, command.subject_id)
         case CaptureHold() if entries:
             dimensions = _dimensions(account, command)
-            work.note_usage(entries[0], dimensions, overdraw=command.overdraw)
+            work.note_usage(entries[0], dimensions, overdraw=command.overdraw, salt=command.salt)
         case ReverseUsage() if entries:
             work.note_reversal(entries[0])
         case CreateGrant(reference=str(reference)) if entries:

@@ -195,6 +195,8 @@ class Changes:
     """Of new usage events, by organization and sequence."""
     erasures: dict[tuple[str, int], int] = field(default_factory=dict)
     """Usage events that lose their dimensions, and when."""
+    hold_erasures: set[tuple[str, str]] = field(default_factory=set)
+    """Holds whose dimensions go with those of a usage event."""
     organizations: dict[str, Organization] = field(default_factory=dict)
     teamspaces: dict[tuple[str, str], Teamspace] = field(default_factory=dict)
     keys: dict[tuple[str | None, str], ApiKey] = field(default_factory=dict)

@@ -113,8 +113,8 @@ class NoSuchEvent(NamedTuple):
 
 
 class EraseDimensions(NamedTuple):
-    """Erases the dimensions of a usage event; where that has been done, or there are none, it does
-    nothing."""
+    """Erases the dimensions of a usage event, and of the hold that it came out of; where that has
+    been done, or there are none, it does nothing."""
 
     organization_id: str
     event_id: str
@@ -124,6 +124,7 @@ class EraseDimensions(NamedTuple):
         return 1
 
     def wants(self, wanted: Wanted) -> None:
+        wanted.organizations.add(self.organization_id)
         wanted.events.add((self.organization_id, self.event_id))
         wanted.reversals.add((self.organization_id, self.event_id))
 

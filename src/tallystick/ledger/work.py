@@ -128,13 +128,23 @@ class Work:
             self._count_by_dimensions(entry, kept, -entry.credits, 0)
 
     def erase_dimensions(self, entry: Entry, kept: KeptDimensions) -> None:
-        """Takes the names and values of a usage event's dimensions out of all there is."""
+        """Takes the names and values of a usage event's dimensions out of all there is, and with
+        them those of the hold that it came out of."""
         key = (entry.organization_id, entry.event_id or "")
         returned = sum(each.credits for each in self.snapshot.reversals.get(key, ()))
         self._count_by_dimensions(entry, kept, returned - entry.credits, -1)
         now = self.snapshot.now
         self.changes.erasures[entry.organization_id, entry.sequence] = now
         self.snapshot.dimensions[key] = kept._replace(dimensions=None, salt=None, erased_at=now)
+        if entry.hold_id is not None:
+            self._forget_of_hold(entry.organization_id, entry.hold_id)
+
+    def _forget_of_hold(self, organization_id: str, hold_id: str) -> None:
+        self.changes.hold_erasures.add((organization_id, hold_id))
+        account = self.snapshot.accounts.get(organization_id)
+        hold = None if account is None else account.holds.get(hold_id)
+        if hold is not None:
+            hold.dimensions = hold.salt = None
 
     def _count_by_dimensions(
         self, entry: Entry, kept: KeptDimensions, credits_moved: int, events: int

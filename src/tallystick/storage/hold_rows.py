@@ -33,7 +33,9 @@ def hold_from(row: Sequence[Any]) -> Hold:
         api_key_id=row[10],
         meter=row[11],
         dimensions=row[12],
-        created_at=row[13],
+        salt=row[13],
+        digest=row[14],
+        created_at=row[15],
     )
 
 
@@ -52,6 +54,8 @@ def hold_row(organization_id: str, hold: Hold) -> Row:
         hold.api_key_id,
         hold.meter,
         hold.dimensions,
+        hold.salt,
+        hold.digest,
         hold.created_at,
     )
 

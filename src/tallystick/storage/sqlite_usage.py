@@ -64,6 +64,7 @@ def _erase(connection: apsw.Connection, changes: Changes) -> None:
     try:
         erasures = changes.erasures.items()
         connection.executemany(_SQL["erase_dimensions"], [(*name, at) for name, at in erasures])
+        connection.executemany(_SQL["erase_hold"], changes.hold_erasures)
         emptied = [key for key in changes.rollups if key.dimension != _ALL]
         connection.executemany(_SQL["drop_empty_rollup"], emptied)
         days = [(key[0], key.bucket - key.bucket % DAY, *key[2:]) for key in emptied]

@@ -21,6 +21,7 @@ from tallystick.http.errors import invalid
 from tallystick.http.handlers.receipts import receipt_json
 from tallystick.http.handlers.usage_events import (
     ID_RULE,
+    SALT_BYTES,
     Dimensions,
     EventId,
     EventTime,
@@ -126,6 +127,7 @@ def place_hold(call: Call) -> Awaitable[Answer]:
         reference=body.reference,
         meter=_meter(body.meter),
         dimensions=_dimensions(body.dimensions),
+        salt=call.service.entropy(SALT_BYTES),
         teamspace_id=call.principal.teamspace_id,
         api_key_id=call.principal.api_key_id,
     )
@@ -150,6 +152,7 @@ def capture_hold(call: Call) -> Awaitable[Answer]:
         meter=_meter(body.meter),
         occurred_at=_occurred_at(body, call.service.clock()),
         dimensions=_dimensions(body.dimensions),
+        salt=call.service.entropy(SALT_BYTES),
         acting_for=call.principal.acting_for,
     )
     return _carry_out(call, command, _show_captured, Subject.CAPTURE)

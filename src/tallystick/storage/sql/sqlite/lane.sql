@@ -41,7 +41,7 @@ WHERE a.organization_id = ?1 AND g.status NOT IN ('pending', 'active') AND g.hel
 -- name: load_open_holds
 SELECT
     organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
-    teamspace_id, api_key_id, meter, dimensions, created_at
+    teamspace_id, api_key_id, meter, dimensions, salt, digest, created_at
 FROM holds INDEXED BY holds_by_status
 WHERE organization_id = ?1 AND status = 'open'
 
@@ -51,14 +51,14 @@ SELECT organization_id, subject_id, budget, used FROM budgets WHERE organization
 -- name: load_hold
 SELECT
     organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
-    teamspace_id, api_key_id, meter, dimensions, created_at
+    teamspace_id, api_key_id, meter, dimensions, salt, digest, created_at
 FROM holds
 WHERE organization_id = ?1 AND hold_id = ?2
 
 -- name: load_hold_by_reference
 SELECT
     organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
-    teamspace_id, api_key_id, meter, dimensions, created_at
+    teamspace_id, api_key_id, meter, dimensions, salt, digest, created_at
 FROM holds
 WHERE organization_id = ?1 AND reference = ?2
 
@@ -304,9 +304,9 @@ ON CONFLICT (organization_id, period_index, teamspace_id, meter, api_key_id) DO 
 -- name: add_hold
 INSERT INTO holds (
     organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
-    teamspace_id, api_key_id, meter, dimensions, created_at
+    teamspace_id, api_key_id, meter, dimensions, salt, digest, created_at
 )
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
 
 -- name: change_hold
 UPDATE holds SET parts = ?3, captured = ?4, status = ?5, expires_at = ?6

@@ -117,7 +117,7 @@ SELECT placed FROM holds WHERE organization_id = ?1 AND hold_id = ?2
 -- name: holds_older
 SELECT
     organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
-    teamspace_id, api_key_id, meter, dimensions, created_at
+    teamspace_id, api_key_id, meter, dimensions, salt, digest, created_at
 FROM holds
 WHERE organization_id = ?1 AND (placed, hold_id) < (?2, ?3)
 ORDER BY placed DESC, hold_id DESC
@@ -126,7 +126,7 @@ LIMIT ?4
 -- name: holds_newer
 SELECT
     organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
-    teamspace_id, api_key_id, meter, dimensions, created_at
+    teamspace_id, api_key_id, meter, dimensions, salt, digest, created_at
 FROM holds
 WHERE organization_id = ?1 AND (placed, hold_id) > (?2, ?3)
 ORDER BY placed, hold_id
@@ -135,7 +135,7 @@ LIMIT ?4
 -- name: holds_of_status_older
 SELECT
     organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
-    teamspace_id, api_key_id, meter, dimensions, created_at
+    teamspace_id, api_key_id, meter, dimensions, salt, digest, created_at
 FROM holds INDEXED BY holds_by_status
 WHERE organization_id = ?1 AND status = ?5 AND (placed, hold_id) < (?2, ?3)
 ORDER BY placed DESC, hold_id DESC
@@ -144,7 +144,7 @@ LIMIT ?4
 -- name: holds_of_status_newer
 SELECT
     organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
-    teamspace_id, api_key_id, meter, dimensions, created_at
+    teamspace_id, api_key_id, meter, dimensions, salt, digest, created_at
 FROM holds INDEXED BY holds_by_status
 WHERE organization_id = ?1 AND status = ?5 AND (placed, hold_id) > (?2, ?3)
 ORDER BY placed, hold_id

@@ -113,9 +113,12 @@ CREATE TABLE holds (
     api_key_id TEXT,
     meter TEXT,
     dimensions TEXT,
+    salt BLOB,
+    digest BLOB,
     created_at INTEGER NOT NULL CHECK (created_at < expires_at),
     PRIMARY KEY (organization_id, hold_id),
-    CHECK ((status = 'open') = (parts <> '[]'))
+    CHECK ((status = 'open') = (parts <> '[]')),
+    CHECK ((dimensions IS NULL) = (salt IS NULL) AND (salt IS NULL OR digest IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE key_directory (

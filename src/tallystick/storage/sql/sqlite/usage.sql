@@ -82,6 +82,9 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 UPDATE event_dimensions SET dimensions = NULL, salt = NULL, erased_at = ?3
 WHERE organization_id = ?1 AND sequence = ?2
 
+-- name: erase_hold
+UPDATE holds SET dimensions = NULL, salt = NULL WHERE organization_id = ?1 AND hold_id = ?2
+
 -- name: overwrite_what_is_deleted
 -- Also pages that become free: they would keep what they have until something takes their place.
 PRAGMA secure_delete = ON
