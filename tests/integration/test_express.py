@@ -298,6 +298,43 @@ async def test_a_bug_is_logged_answered_and_forgotten(
 
 
 @in_world
+async def test_who_gets_no_answer_is_not_left_waiting_for_it(
+    w: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, side = await key_field(w), express_side(w)
+    assert side.lane is not None
+    side.lane.gate = _Speechless(w.service)
+    heard = await side.connect().say(get(key))
+    assert (heard.answers, heard.is_closed) == (b"", True)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+class _Speechless(Gate):
+    def message(self, *_: object) -> NoReturn:
+        raise ZeroDivisionError("a bug while an answer is written")
+
+
+@in_world
+async def test_two_requests_may_wait_for_the_same(w: World) -> None:
+    key, side = await key_field(w), express_side(w)
+    found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    async def wait(_: Call) -> Answer:
+        return await found
+
+    waiting = [replace(one, handle=wait) for one in HOT]
+    assert side.lane is not None
+    side.lane.operations = Lane(w.service, Gate(w.service), waiting).operations
+    both = [side.connect(), side.connect()]
+    for connection in both:
+        connection.wire.arrive(get(key))
+    found.set_result(Answer(200, b"{}"))
+    for connection in both:
+        await connection.quiet()
+        assert answers(connection.heard()) == [(200, {})]
+
+
+@in_world
 async def test_a_bug_at_the_gate_is_not_the_clients_fault(
     w: World, caplog: pytest.LogCaptureFixture
 ) -> None:

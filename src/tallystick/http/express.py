@@ -33,10 +33,10 @@ from tallystick.http.framing import MAX_HEAD, MAX_HEADERS, Protocol
 from tallystick.http.gate import TRUSTED_MS, check_media_type, refuse
 from tallystick.http.heads import (
     END_OF_HEAD,
-    LONGEST_HEAD,
     Head,
     is_read_whole,
     judged_headers,
+    split_head,
     whole_head,
 )
 from tallystick.http.operations import Answer, Call, OfOrganization, Pending
@@ -90,7 +90,7 @@ class ExpressProtocol(Protocol):
                 # Nearly always a head without a body. Otherwise nobody remembers it.
                 head, body = data, b""
             else:
-                head, body = _split(data)
+                head, body = split_head(data)
             known = self._lane.heads.get(head)
             if known is not None and len(body) == known.length:
                 authenticator = self._lane.service.authenticator
@@ -341,16 +341,21 @@ class ExpressProtocol(Protocol):
             if awaited is None:
                 self.loop.call_soon(self._follow, exchange, steps)
                 return
+            # The mark by which a future tells its waiter's task that it was awaited. A task takes
+            # it off, and where it stays, nobody else can wait for the same future.
+            awaited._asyncio_future_blocking = False
             awaited.add_done_callback(lambda _: self._follow(exchange, steps))
 
     def answer_raised(self, exchange: Exchange, error: BaseException) -> None:
-        """What is no answer is a bug. It is logged, and ends neither the connection nor the batch
-        whose callback met it."""
+        """What is no answer is a bug. It is logged, and does not end the batch whose callback met
+        it; nor the connection, unless its answer was being written."""
         if isinstance(error, StoreError | Overloaded):
             error = translate(error)
         elif not isinstance(error, ApiError):
             _logger.error("a bug in %s", exchange.operation.name, exc_info=error)
             if exchange.response_started:
+                # Nobody knows how much of it went out: the next answer would be taken for its rest.
+                self.transport.close()
                 return
             error = ApiError("internal_error", "the request met a bug, which has been logged")
         self.write_error(exchange, error)
@@ -392,9 +397,3 @@ class ExpressProtocol(Protocol):
             self._seconds = 0
         elif self._seconds > KEEP_ALIVE_SECONDS:
             self.transport.close()
-
-
-def _split(data: bytes) -> tuple[bytes, bytes]:
-    """The head with which `data` begins, empty where it is none to be remembered, and the rest."""
-    end = data.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
-    return (data[:end], data[end:]) if end >= len(END_OF_HEAD) else (b"", data)
