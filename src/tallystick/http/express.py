@@ -371,8 +371,7 @@ class ExpressProtocol(Protocol):
             return
         lane, state = self._lane, self.server_state
         opening = lane.opening(answer.status, state.default_headers)
-        decision = exchange.verdict.decision
-        message = lane.gate.message(opening, answer, decision, exchange.request_id)
+        message = lane.gate.message(opening, answer, exchange.verdict, exchange.request_id)
         if exchange.keep_alive:
             self.transport.write(message)
         else:

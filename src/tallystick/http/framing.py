@@ -36,7 +36,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tallystick.http.errors import ApiError
-from tallystick.http.gate import Gate, refuse
+from tallystick.http.gate import UNJUDGED, Gate, refuse
 from tallystick.http.operations import STREAMED
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ class Protocol(HttpToolsProtocol):
         answer = refuse(error, request_id, None)
         headers = [
             *self.server_state.default_headers,
-            *self._gate.finish(answer, None, request_id),
+            *self._gate.finish(answer, UNJUDGED, request_id),
             (b"connection", b"close"),
         ]
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
