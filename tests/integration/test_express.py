@@ -171,6 +171,20 @@ async def test_an_idle_connection_is_closed_without_a_timer(w: World) -> None:
     assert connection.heard().is_closed
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+@in_world
+async def test_an_idle_connection_keeps_neither_key_nor_body(w: World, times: int) -> None:
+    key, connection = await bearer_field(w), express_side(w).connect()
+    secret = key[1].removeprefix(b"Bearer ")
+    for said in (get(key), post(key, 77), post((key[0], key[1] + b"x"), 77)):
+        # Known, marked and new: each has another way through the lane.
+        await connection.say(*[said] * times)
+        assert is_express(connection)
+        kept = repr([vars(connection.protocol), vars(connection.protocol.cycle)]).encode()
+        assert secret not in kept
+        assert b"evt-77" not in kept
+
+
 @in_world
 async def test_the_common_lanes_timer_does_not_end_a_connection_in_use(w: World) -> None:
     key, connection = await bearer_field(w), express_side(w).connect()

@@ -54,6 +54,7 @@ _logger: Final = logging.getLogger("uvicorn.error")
 KEEP_ALIVE_SECONDS: Final = 75
 _END_AND_CLOSE: Final = b"\r\nconnection: close" + END_OF_HEAD
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_HEADERS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 
 
 class ExpressProtocol(Protocol):
@@ -129,6 +130,7 @@ class ExpressProtocol(Protocol):
             super().on_headers_complete()
             return
         exchange.more_body = True
+        self.headers = []
         self.cycle = exchange
         self._express = exchange
         self._has_cycle = True
@@ -268,15 +270,7 @@ class ExpressProtocol(Protocol):
             and principal is not None
             and exchange.epoch is service.authenticator.epoch
         ):
-            known = Head(
-                exchange.operation,
-                principal,
-                exchange.epoch,
-                exchange.headers,
-                exchange.judged,
-                exchange.length,
-            )
-            self._lane.heads.put(exchange.head, known)
+            self._lane.heads.put(exchange.head, exchange.meaning(principal))
         self._call(exchange)
 
     async def _still_known(self, exchange: Exchange) -> Answer:
@@ -377,6 +371,9 @@ class ExpressProtocol(Protocol):
         else:
             self.transport.write(message.replace(END_OF_HEAD, _END_AND_CLOSE, 1))
             self.transport.close()
+        # The connection may be idle for long, and keeps neither the body nor the key meanwhile.
+        exchange.headers, exchange.pieces = [], []
+        exchange.judged, exchange.head = _NO_HEADERS, None
         if self.pipeline or self._refusal is not None:
             self.on_response_complete()
         else:
