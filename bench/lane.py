@@ -131,7 +131,7 @@ def _steps(connection: ExpressProtocol, lane: Lane) -> Iterator[tuple[str, Calla
     yield "    the ledger's figures", lambda: reads.credits(name)
     yield "      the row", lambda: reads.reader.balance(name)
     yield "  it is written", lambda: connection._write(exchange, answer)
-    yield "    head and body", lambda: gate.message(opening, answer, verdict.decision, "req_" * 7)
+    yield "    head and body", lambda: gate.message(opening, answer, verdict, "req_" * 7)
     yield "a clock", service.clock
     yield "a request whose head differs", differing
 

@@ -185,6 +185,7 @@ TARGETS: Final = (
     b"/nowhere",
     b"http://credits.example" + CREDITS,
     b"https://credits.example:8443" + USAGE,
+    b"http://credits.example",
     b"*",
 )
 

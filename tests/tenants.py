@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.answers import body_of
 from tests.harness import World
-from tests.messages import Senders
+from tests.messages import Field, Senders
 
 ORGANIZATIONS: Final = "/v1/admin/organizations"
 Json = dict[str, Any]
@@ -22,6 +22,12 @@ async def tenant(w: World, name: str, **terms: object) -> Json:
 async def key_of(w: World, organization: Json, **terms: object) -> Json:
     path = f"{ORGANIZATIONS}/{organization['id']}/keys"
     return body_of(await w.send("POST", path, w.admin, {"name": "A key", **terms}), 201)
+
+
+async def bearer_field(w: World, **terms: object) -> Field:
+    """The header with a key of a new tenant."""
+    key = await key_of(w, await tenant(w, "Acme", **terms))
+    return b"Authorization", b"Bearer " + key["secret"].encode()
 
 
 async def command(w: World, method: str, organization: Json, path: str, **terms: object) -> Json:

@@ -32,15 +32,10 @@ from tests.lanes import (
     twins,
 )
 from tests.messages import CREDITS, HOST, USAGE, Field, message
-from tests.tenants import key_of, tenant
+from tests.tenants import bearer_field
 
 HEALTH: Final = message(b"GET", b"/healthz", [HOST])
 BODY: Final = b'{"id": "evt-%d", "credits": 1}'
-
-
-async def key_field(w: World, **terms: object) -> Field:
-    key = await key_of(w, await tenant(w, "Acme", **terms))
-    return b"Authorization", b"Bearer " + key["secret"].encode()
 
 
 def get(key: Field) -> bytes:
@@ -78,7 +73,7 @@ def pass_seconds(connection: Connection, seconds: int) -> None:
 
 @in_world
 async def test_nothing_is_written_to_who_does_not_read(w: World) -> None:
-    key, connection = await key_field(w), express_side(w).connect()
+    key, connection = await bearer_field(w), express_side(w).connect()
     assert statuses(await connection.say(get(key), get(key))) == [200, 200]
     connection.protocol.pause_writing()
     for number in range(3):
@@ -97,7 +92,7 @@ async def test_nothing_is_written_to_who_does_not_read(w: World) -> None:
 
 @in_world
 async def test_who_takes_nothing_of_an_answer_is_let_go(w: World) -> None:
-    key, connection = await key_field(w), express_side(w).connect()
+    key, connection = await bearer_field(w), express_side(w).connect()
     await connection.say(get(key), get(key))
     assert is_express(connection)
     connection.wire.unsent = 400
@@ -113,7 +108,7 @@ async def test_who_takes_nothing_of_an_answer_is_let_go(w: World) -> None:
 
 @in_world
 async def test_nor_is_it_waited_for_at_the_end_of_a_connection(w: World) -> None:
-    key, connection = await key_field(w), express_side(w).connect()
+    key, connection = await bearer_field(w), express_side(w).connect()
     connection.wire.unsent = 400
     await connection.say(get(key) + b"GARBAGE\r\n\r\n")
     pass_seconds(connection, UNREAD_SECONDS + 1)
@@ -125,7 +120,7 @@ async def test_nor_is_it_waited_for_at_the_end_of_a_connection(w: World) -> None
 
 @in_world
 async def test_a_body_that_does_not_come_is_not_waited_for(w: World) -> None:
-    key, connection = await key_field(w), express_side(w).connect()
+    key, connection = await bearer_field(w), express_side(w).connect()
     said = post(key)
     # The head is remembered by then.
     assert statuses(await connection.say(said, said)) == [201, 200]
@@ -144,7 +139,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(w: World) -> None:
 
 @in_world
 async def test_a_body_that_drips_is_not_waited_for_on_either_lane(w: World) -> None:
-    key = await key_field(w)
+    key = await bearer_field(w)
     for side in (express_side(w), common_side(w)):
         connection, said = side.connect(), post(key).replace(b"Length: 29", b"Length: 99")
         connection.wire.arrive(said)
@@ -166,7 +161,7 @@ async def test_a_body_that_drips_is_not_waited_for_on_either_lane(w: World) -> N
 
 @in_world
 async def test_an_idle_connection_is_closed_without_a_timer(w: World) -> None:
-    key, connection = await key_field(w), express_side(w).connect()
+    key, connection = await bearer_field(w), express_side(w).connect()
     for said in (get(key), get(key), post(key), post(key)):
         await connection.say(said)
         assert connection.protocol.timeout_keep_alive_task is None
@@ -176,9 +171,23 @@ async def test_an_idle_connection_is_closed_without_a_timer(w: World) -> None:
     assert connection.heard().is_closed
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+@in_world
+async def test_an_idle_connection_keeps_neither_key_nor_body(w: World, times: int) -> None:
+    key, connection = await bearer_field(w), express_side(w).connect()
+    secret = key[1].removeprefix(b"Bearer ")
+    for said in (get(key), post(key, 77), post((key[0], key[1] + b"x"), 77)):
+        # Known, marked and new: each has another way through the lane.
+        await connection.say(*[said] * times)
+        assert is_express(connection)
+        kept = repr([vars(connection.protocol), vars(connection.protocol.cycle)]).encode()
+        assert secret not in kept
+        assert b"evt-77" not in kept
+
+
 @in_world
 async def test_the_common_lanes_timer_does_not_end_a_connection_in_use(w: World) -> None:
-    key, connection = await key_field(w), express_side(w).connect()
+    key, connection = await bearer_field(w), express_side(w).connect()
     await connection.say(get(key), HEALTH)
     timer = connection.protocol.timeout_keep_alive_task
     assert timer is not None
@@ -200,7 +209,7 @@ async def test_an_answer_that_took_long_leaves_as_much_time_for_the_next(w: Worl
 
 @in_world
 async def test_blank_lines_between_requests_do_not_add_up(w: World) -> None:
-    key, connection = await key_field(w), express_side(w).connect()
+    key, connection = await bearer_field(w), express_side(w).connect()
     for _ in range(40):
         heard = await connection.say(get(key), b"\r\n" * 1_000)
         assert (statuses(heard), heard.has_ended) == ([200], False)
@@ -211,7 +220,7 @@ async def test_blank_lines_between_requests_do_not_add_up(w: World) -> None:
 
 @in_world
 async def test_an_open_request_is_finished_before_the_server_ends(w: World) -> None:
-    key, side = await key_field(w), express_side(w)
+    key, side = await bearer_field(w), express_side(w)
     idle, busy, slow = side.connect(), side.connect(), side.connect()
     await idle.say(get(key))
     busy.wire.arrive(post(key))
@@ -231,7 +240,7 @@ async def test_an_open_request_is_finished_before_the_server_ends(w: World) -> N
 @pytest.mark.parametrize("known", [False, True])
 @in_world
 async def test_who_leaves_in_mid_commit_disturbs_nobody(w: World, known: bool) -> None:
-    key, side = await key_field(w), express_side(w)
+    key, side = await bearer_field(w), express_side(w)
     if known:
         await side.connect().say(post(key, 0))
     crowd = [side.connect() for _ in range(4)]
@@ -278,7 +287,7 @@ async def test_a_bug_is_logged_answered_and_forgotten(
     caplog: pytest.LogCaptureFixture,
     handle: Callable[[Call], Answer | Awaitable[Answer]],
 ) -> None:
-    key, side = await key_field(w), express_side(w)
+    key, side = await bearer_field(w), express_side(w)
     sound = side.lane
     assert sound is not None
     buggy = [replace(one, handle=handle) if one.method == "GET" else one for one in HOT]
@@ -298,10 +307,47 @@ async def test_a_bug_is_logged_answered_and_forgotten(
 
 
 @in_world
+async def test_who_gets_no_answer_is_not_left_waiting_for_it(
+    w: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, side = await bearer_field(w), express_side(w)
+    assert side.lane is not None
+    side.lane.gate = _Speechless(w.service)
+    heard = await side.connect().say(get(key))
+    assert (heard.answers, heard.is_closed) == (b"", True)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+class _Speechless(Gate):
+    def message(self, *_: object) -> NoReturn:
+        raise ZeroDivisionError("a bug while an answer is written")
+
+
+@in_world
+async def test_two_requests_may_wait_for_the_same(w: World) -> None:
+    key, side = await bearer_field(w), express_side(w)
+    found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    async def wait(_: Call) -> Answer:
+        return await found
+
+    waiting = [replace(one, handle=wait) for one in HOT]
+    assert side.lane is not None
+    side.lane.operations = Lane(w.service, Gate(w.service), waiting).operations
+    both = [side.connect(), side.connect()]
+    for connection in both:
+        connection.wire.arrive(get(key))
+    found.set_result(Answer(200, b"{}"))
+    for connection in both:
+        await connection.quiet()
+        assert answers(connection.heard()) == [(200, {})]
+
+
+@in_world
 async def test_a_bug_at_the_gate_is_not_the_clients_fault(
     w: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    key, connection = await key_field(w), express_side(w).connect()
+    key, connection = await bearer_field(w), express_side(w).connect()
     w.service.limiter = _Broken()
     heard = await connection.say(get(key))
     [(status, body)] = answers(heard)
@@ -350,7 +396,7 @@ def test_failing_storage_is_answered_alike(error: Exception, code: str, limit: i
     async def scenario() -> None:
         async with twins() as both:
             limits = {"book_usage": limit, "get_credits": limit}
-            key = await both.each(lambda w: key_field(w, rate_limits=limits))
+            key = await both.each(lambda w: bearer_field(w, rate_limits=limits))
             pair = both.connect()
             for side in (both.express, both.common):
                 break_storage(side, error)

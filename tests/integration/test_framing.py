@@ -91,6 +91,8 @@ BROKEN = {
     "lines without CR": b"GET /healthz HTTP/1.1\nhost: a\n\n",
     "a tunnel": b"CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n",
     "a path that is not ASCII": b"GET /\xff HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a URL without a path": b"GET http://a HTTP/1.1\r\nhost: a\r\n\r\n",
+    "the same with a query": b"GET http://a?b=c HTTP/1.1\r\nhost: a\r\n\r\n",
     "two lengths": post(b"content-length: 29", b"content-length: 29", body=BODY),
     "two different lengths": post(b"content-length: 29", b"content-length: 3", body=BODY),
     "a length and chunks": post(

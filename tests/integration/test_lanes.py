@@ -29,7 +29,7 @@ from tests.messages import (
     usual_post,
     with_line,
 )
-from tests.tenants import Tenants, every_kind
+from tests.tenants import Tenants, bearer_field, every_kind
 
 CONVERSATIONS: Final = 250
 MEBIBYTE: Final = 1 << 20
@@ -209,5 +209,23 @@ def test_large_bodies_are_answered_alike(size: int, secret: str) -> None:
                 expected = b"401" if secret == "refused" else b"20" if within else b"413"
                 assert heard.answers.startswith(b"HTTP/1.1 " + expected)
             await assert_same_state(both, tenants)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_the_window_counts_from_the_head_however_late_the_body_comes(limit: int) -> None:
+    async def scenario() -> None:
+        async with twins() as both:
+            limits = {"book_usage": limit}
+            key = await both.each(lambda w: bearer_field(w, rate_limits=limits))
+            pair, said = both.connect(), post(key)
+            first = both.express.w.clock() // 1_000_000
+            await pair.say(said[:-9])
+            both.pass_time(ms=20_000)
+            heard = await pair.say(said[-9:])
+            assert heard.answers.startswith(b"HTTP/1.1 201")
+            assert b"\r\nx-ratelimit-reset: %d\r\n" % (first + 60) in heard.answers
+            assert (b"\r\nretry-after: 40\r\n" in heard.answers) == (limit == 1)
 
     asyncio.run(scenario())

@@ -6,7 +6,9 @@ import asyncio
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import apsw
 import pytest
@@ -22,7 +24,8 @@ from tallystick.ledger.ports import (
 )
 from tallystick.storage import sqlite_entries
 from tallystick.storage.errors import StoreNotUsable
-from tallystick.storage.sqlite import SqliteStore
+from tallystick.storage.sqlite import Database, SqliteStore
+from tallystick.storage.sqlite_prices import PriceCache
 from tests.conformance.samples import ACME, PLAN, new_organization
 from tests.faults.power_loss import ForgetfulDisk
 from tests.pricing import price
@@ -76,6 +79,49 @@ def test_closing_undoes_what_was_left_open(tmp_path: Path) -> None:
 
     asyncio.run(scenario())
     asyncio.run(open_store(tmp_path / "ledger.db").close())
+
+
+def test_a_store_that_was_closed_does_not_open_its_file_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = open_store(tmp_path / "ledger.db")
+        await store.close()
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await store.lanes[0].load(Wanted())
+
+    asyncio.run(scenario())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["ledger.db"]
+
+
+def test_a_store_that_cannot_be_opened_leaves_no_thread_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Database) -> NoReturn:
+        raise apsw.CantOpenError("by order of the test")
+
+    monkeypatch.setattr(Database, "reader", refuse)
+    before = threading.enumerate()
+    with pytest.raises(StoreUnavailable, match="by order of the test"):
+        open_store(tmp_path / "ledger.db")
+    assert threading.enumerate() == before
+
+
+def test_prices_that_cannot_be_read_leave_no_transaction_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise ZeroDivisionError("a bug while prices are read")
+
+    async def scenario() -> None:
+        store = open_store(tmp_path / "ledger.db")
+        monkeypatch.setattr(PriceCache, "book", refuse)
+        with pytest.raises(ZeroDivisionError):
+            await store.lanes[0].load(Wanted(prices={"llm.tokens"}))
+        # Somebody else can write: nothing is locked.
+        with closing(apsw.Connection(str(tmp_path / "ledger.db"))) as other:
+            other.execute("BEGIN IMMEDIATE")
+        await store.close()
+
+    asyncio.run(scenario())
 
 
 def test_the_database_in_memory_leaves_nothing_behind(

@@ -228,7 +228,7 @@ def lone_client(limiter: MemoryLimiter, seed: int, limit: int) -> int:
 
 def wait_ms(decision: Decision, *, whole_seconds: bool) -> int:
     """What a client reads from the headers; an older one knows only the whole seconds."""
-    fields = dict(headers(decision, 0))
+    fields = dict(headers(decision, 0, 0))
     if whole_seconds:
         return 1000 * int(fields[b"retry-after"])
     return int(fields[b"retry-after-ms"])

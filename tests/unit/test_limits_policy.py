@@ -24,7 +24,9 @@ def decision(
 
 
 def test_an_answer_with_requests_to_spare_says_limit_remaining_and_reset_only() -> None:
-    fields = headers(decision(remaining=199, reset_after_ms=60_000, retry_after_ms=0), NOON_MS)
+    fields = headers(
+        decision(remaining=199, reset_after_ms=60_000, retry_after_ms=0), NOON_MS, NOON_MS
+    )
     assert fields == [
         (b"x-ratelimit-limit", b"200"),
         (b"x-ratelimit-remaining", b"199"),
@@ -33,14 +35,14 @@ def test_an_answer_with_requests_to_spare_says_limit_remaining_and_reset_only() 
 
 
 def test_the_last_admitted_answer_also_says_when_to_come_back() -> None:
-    fields = dict(headers(decision(admitted=True, retry_after_ms=1500), NOON_MS))
+    fields = dict(headers(decision(admitted=True, retry_after_ms=1500), NOON_MS, NOON_MS))
     assert fields[b"x-ratelimit-remaining"] == b"0"
     assert fields[b"retry-after"] == b"2"
     assert b"retry-after-ms" not in fields
 
 
 def test_a_refusal_says_it_to_the_millisecond() -> None:
-    fields = dict(headers(decision(admitted=False, retry_after_ms=1500), NOON_MS))
+    fields = dict(headers(decision(admitted=False, retry_after_ms=1500), NOON_MS, NOON_MS))
     assert fields[b"retry-after"] == b"2"
     assert fields[b"retry-after-ms"] == b"1500"
 
@@ -61,7 +63,7 @@ def test_a_refusal_says_it_to_the_millisecond() -> None:
 def test_reset_is_the_epoch_second_rounded_up(
     now_ms: int, reset_after_ms: int, reset_s: bytes
 ) -> None:
-    fields = dict(headers(decision(remaining=1, reset_after_ms=reset_after_ms), now_ms))
+    fields = dict(headers(decision(remaining=1, reset_after_ms=reset_after_ms), now_ms, now_ms))
     assert fields[b"x-ratelimit-reset"] == reset_s
 
 
@@ -82,14 +84,25 @@ def test_reset_is_the_epoch_second_rounded_up(
 def test_retry_after_rounds_up_and_is_never_longer_than_clients_obey(
     retry_after_ms: int, seconds: bytes, milliseconds: bytes
 ) -> None:
-    fields = dict(headers(decision(admitted=False, retry_after_ms=retry_after_ms), NOON_MS))
+    fields = dict(
+        headers(decision(admitted=False, retry_after_ms=retry_after_ms), NOON_MS, NOON_MS)
+    )
     assert (fields[b"retry-after"], fields[b"retry-after-ms"]) == (seconds, milliseconds)
 
 
 @pytest.mark.parametrize("retry_after_ms", [0, 1, 30_000, 60_000])
 def test_there_is_no_retry_after_while_any_request_remains(retry_after_ms: int) -> None:
-    fields = dict(headers(decision(remaining=1, retry_after_ms=retry_after_ms), NOON_MS))
+    fields = dict(headers(decision(remaining=1, retry_after_ms=retry_after_ms), NOON_MS, NOON_MS))
     assert not {b"retry-after", b"retry-after-ms"} & fields.keys()
+
+
+def test_what_the_window_said_counts_from_when_it_was_asked() -> None:
+    asked = decision(admitted=False, reset_after_ms=60_000, retry_after_ms=60_000)
+    fields = dict(headers(asked, NOON_MS, NOON_MS + 20_500))
+    assert fields[b"x-ratelimit-reset"] == b"1700000060"
+    assert (fields[b"retry-after"], fields[b"retry-after-ms"]) == (b"40", b"39500")
+    late = dict(headers(asked, NOON_MS, NOON_MS + 70_000))
+    assert (late[b"retry-after"], late[b"retry-after-ms"]) == (b"1", b"1")
 
 
 def test_an_uncounted_answer_has_everything_remaining_and_resets_now() -> None:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import ApiError, FieldError, translate
-from tallystick.http.gate import TRUSTED_MS, Gate, Verdict, check_media_type, refuse
+from tallystick.http.gate import TRUSTED_MS, UNJUDGED, Gate, check_media_type, refuse
 from tallystick.http.operations import MAX_BODY, STREAMED, Answer, Audience, Call, Operation
 from tallystick.http.streams import send_parts
 from tallystick.http.wire import media_type
@@ -118,7 +118,7 @@ class Exchange:
         self._gate = gate
         self.request_id = next(service.request_ids)
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self.verdict = Verdict(None, None, None)
+        self.verdict = UNJUDGED
         scope["tallystick.exchange"] = self
 
     def header(self, name: bytes) -> bytes | None:
@@ -128,7 +128,7 @@ class Exchange:
         return b", ".join(values) if values else None
 
     def response_headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
-        return self._gate.finish(answer, self.verdict.decision, self.request_id)
+        return self._gate.finish(answer, self.verdict, self.request_id)
 
     async def send(self, send: Send, answer: Answer, receive: Receive | None = None) -> None:
         """Sends an answer. Parts of a body are made as long as `receive` has not heard that the

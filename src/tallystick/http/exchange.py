@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from tallystick.http.heads import Heads
+from tallystick.http.heads import Head, Heads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from tallystick.http.auth import Principal
     from tallystick.http.gate import Gate, Verdict
     from tallystick.http.operations import Operation
     from tallystick.http.service import Service
@@ -101,6 +102,10 @@ class Exchange:
         self.verdict = verdict
         self.request_id = request_id
         self.pieces = pieces
+
+    def meaning(self, principal: Principal) -> Head:
+        """What its head means, to be remembered."""
+        return Head(self.operation, principal, self.epoch, self.headers, self.judged, self.length)
 
     def __enter__(self) -> None: ...
 

@@ -33,10 +33,10 @@ from tallystick.http.framing import MAX_HEAD, MAX_HEADERS, Protocol
 from tallystick.http.gate import TRUSTED_MS, check_media_type, refuse
 from tallystick.http.heads import (
     END_OF_HEAD,
-    LONGEST_HEAD,
     Head,
     is_read_whole,
     judged_headers,
+    split_head,
     whole_head,
 )
 from tallystick.http.operations import Answer, Call, OfOrganization, Pending
@@ -54,6 +54,7 @@ _logger: Final = logging.getLogger("uvicorn.error")
 KEEP_ALIVE_SECONDS: Final = 75
 _END_AND_CLOSE: Final = b"\r\nconnection: close" + END_OF_HEAD
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_HEADERS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 
 
 class ExpressProtocol(Protocol):
@@ -90,7 +91,7 @@ class ExpressProtocol(Protocol):
                 # Nearly always a head without a body. Otherwise nobody remembers it.
                 head, body = data, b""
             else:
-                head, body = _split(data)
+                head, body = split_head(data)
             known = self._lane.heads.get(head)
             if known is not None and len(body) == known.length:
                 authenticator = self._lane.service.authenticator
@@ -129,6 +130,7 @@ class ExpressProtocol(Protocol):
             super().on_headers_complete()
             return
         exchange.more_body = True
+        self.headers = []
         self.cycle = exchange
         self._express = exchange
         self._has_cycle = True
@@ -268,15 +270,7 @@ class ExpressProtocol(Protocol):
             and principal is not None
             and exchange.epoch is service.authenticator.epoch
         ):
-            known = Head(
-                exchange.operation,
-                principal,
-                exchange.epoch,
-                exchange.headers,
-                exchange.judged,
-                exchange.length,
-            )
-            self._lane.heads.put(exchange.head, known)
+            self._lane.heads.put(exchange.head, exchange.meaning(principal))
         self._call(exchange)
 
     async def _still_known(self, exchange: Exchange) -> Answer:
@@ -341,16 +335,21 @@ class ExpressProtocol(Protocol):
             if awaited is None:
                 self.loop.call_soon(self._follow, exchange, steps)
                 return
+            # The mark by which a future tells its waiter's task that it was awaited. A task takes
+            # it off, and where it stays, nobody else can wait for the same future.
+            awaited._asyncio_future_blocking = False
             awaited.add_done_callback(lambda _: self._follow(exchange, steps))
 
     def answer_raised(self, exchange: Exchange, error: BaseException) -> None:
-        """What is no answer is a bug. It is logged, and ends neither the connection nor the batch
-        whose callback met it."""
+        """What is no answer is a bug. It is logged, and does not end the batch whose callback met
+        it; nor the connection, unless its answer was being written."""
         if isinstance(error, StoreError | Overloaded):
             error = translate(error)
         elif not isinstance(error, ApiError):
             _logger.error("a bug in %s", exchange.operation.name, exc_info=error)
             if exchange.response_started:
+                # Nobody knows how much of it went out: the next answer would be taken for its rest.
+                self.transport.close()
                 return
             error = ApiError("internal_error", "the request met a bug, which has been logged")
         self.write_error(exchange, error)
@@ -366,13 +365,15 @@ class ExpressProtocol(Protocol):
             return
         lane, state = self._lane, self.server_state
         opening = lane.opening(answer.status, state.default_headers)
-        decision = exchange.verdict.decision
-        message = lane.gate.message(opening, answer, decision, exchange.request_id)
+        message = lane.gate.message(opening, answer, exchange.verdict, exchange.request_id)
         if exchange.keep_alive:
             self.transport.write(message)
         else:
             self.transport.write(message.replace(END_OF_HEAD, _END_AND_CLOSE, 1))
             self.transport.close()
+        # The connection may be idle for long, and keeps neither the body nor the key meanwhile.
+        exchange.headers, exchange.pieces = [], []
+        exchange.judged, exchange.head = _NO_HEADERS, None
         if self.pipeline or self._refusal is not None:
             self.on_response_complete()
         else:
@@ -392,9 +393,3 @@ class ExpressProtocol(Protocol):
             self._seconds = 0
         elif self._seconds > KEEP_ALIVE_SECONDS:
             self.transport.close()
-
-
-def _split(data: bytes) -> tuple[bytes, bytes]:
-    """The head with which `data` begins, empty where it is none to be remembered, and the rest."""
-    end = data.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
-    return (data[:end], data[end:]) if end >= len(END_OF_HEAD) else (b"", data)

@@ -36,7 +36,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tallystick.http.errors import ApiError
-from tallystick.http.gate import Gate, refuse
+from tallystick.http.gate import UNJUDGED, Gate, refuse
 from tallystick.http.operations import STREAMED
 
 if TYPE_CHECKING:
@@ -186,6 +186,7 @@ class Protocol(HttpToolsProtocol):
         # Most heads come in one small piece, and need not be measured.
         if self._first + self._pending > MAX_HEAD and self._head_size() > MAX_HEAD:
             raise Unacceptable(_head_too_large())
+        self._check_target()
         self._check_host(version)
         self._check_transfer_coding(version)
         upgrade = self.parser.should_upgrade()
@@ -199,6 +200,11 @@ class Protocol(HttpToolsProtocol):
         if upgrade:
             # Answered in the protocol that we speak; what follows may be in another one.
             self.cycle.keep_alive = False
+
+    def _check_target(self) -> None:
+        """A whole URL may come without a path, and then asks for nothing that there is."""
+        if not self.url.startswith(b"/") and httptools.parse_url(self.url).path is None:
+            raise Unacceptable(_bad("the target has no path"))
 
     def _check_host(self, version: str) -> None:
         """RFC 9112, section 3.2. An empty one is as good as any: it is not what we route by."""
@@ -271,7 +277,7 @@ class Protocol(HttpToolsProtocol):
         answer = refuse(error, request_id, None)
         headers = [
             *self.server_state.default_headers,
-            *self._gate.finish(answer, None, request_id),
+            *self._gate.finish(answer, UNJUDGED, request_id),
             (b"connection", b"close"),
         ]
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)

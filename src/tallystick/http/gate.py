@@ -46,11 +46,19 @@ _new = tuple.__new__
 
 
 class Verdict(NamedTuple):
-    """What the gate found: a principal who may pass or the error in its place, and the window."""
+    """What the gate found: a principal who may pass or the error in its place, and the window.
+
+    `judged_at_ms` is when, by the clock that prints: what the window says counts from then.
+    """
 
     principal: Principal | None
     error: ApiError | None
     decision: Decision | None
+    judged_at_ms: int
+
+
+UNJUDGED: Final = Verdict(None, None, None, 0)
+"""Of what came to no window."""
 
 
 class Gate:
@@ -74,17 +82,21 @@ class Gate:
         admission = who.admissions.get(operation.name) or _admission(operation, who)
         window, limit, may_call = admission
         decision = service.limiter.acquire(window, limit, now_ms)
+        judged_at_ms = service.epoch_ms()
         if not decision.admitted:
-            return Verdict(None, self._too_many(decision), decision)
+            return Verdict(None, self._too_many(decision), decision, judged_at_ms)
         error = None if may_call else _overreach(operation, who)
-        return _new(Verdict, (who, error, decision))
+        return _new(Verdict, (who, error, decision, judged_at_ms))
 
     def _deny(self, denied: Denied, address: str, now_ms: int) -> Verdict:
         key = client_address_key(address)
         decision = self._service.strangers.acquire(key, ADDRESS_LIMIT, now_ms)
-        if not decision.admitted:
-            return Verdict(None, self._too_many(decision), decision)
-        return Verdict(None, ApiError("no_authentication", denied.reason), decision)
+        error = (
+            ApiError("no_authentication", denied.reason)
+            if decision.admitted
+            else self._too_many(decision)
+        )
+        return Verdict(None, error, decision, self._service.epoch_ms())
 
     def _too_many(self, decision: Decision) -> ApiError:
         seconds = self._service.limits.window_ms / 1000
@@ -93,15 +105,15 @@ class Gate:
         return ApiError("rate_limit_exceeded", f"{reason}; a slot opens in {wait} s")
 
     def finish(
-        self, answer: Answer, decision: Decision | None, request_id: str
+        self, answer: Answer, verdict: Verdict, request_id: str
     ) -> list[tuple[bytes, bytes]]:
         """The response's headers."""
         service = self._service
         now_ms = service.epoch_ms()
         window = (
             uncounted(service.limits.default, now_ms)
-            if decision is None
-            else headers(decision, now_ms)
+            if verdict.decision is None
+            else headers(verdict.decision, verdict.judged_at_ms, now_ms)
         )
         own = answer.headers
         if own and _RETRY_AFTER in dict(window):
@@ -113,14 +125,13 @@ class Gate:
             *window,
         ]
 
-    def message(
-        self, opening: bytes, answer: Answer, decision: Decision | None, request_id: str
-    ) -> bytes:
+    def message(self, opening: bytes, answer: Answer, verdict: Verdict, request_id: str) -> bytes:
         """The response as it goes over the wire. `opening` is what the server begins it with: the
         status line and headers of its own."""
         _, body, content_type, own, _ = answer
+        _, _, decision, judged_at_ms = verdict
         if own or decision is None or not decision.remaining:
-            fields = self.finish(answer, decision, request_id)
+            fields = self.finish(answer, verdict, request_id)
             lines = [b"%b: %b\r\n" % field for field in fields]
             return b"".join([opening, *lines, b"\r\n", body])
         _, limit, remaining, reset_after_ms, _ = decision
@@ -131,7 +142,7 @@ class Gate:
             request_id.encode(),
             limit,
             remaining,
-            (self._service.epoch_ms() + reset_after_ms + 999) // 1000,
+            (judged_at_ms + reset_after_ms + 999) // 1000,
             body,
         )
 

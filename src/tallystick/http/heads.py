@@ -120,6 +120,12 @@ def is_read_whole(operation: Operation, judged: Mapping[bytes, bytes]) -> bool:
     return media_type(judged.get(b"content-type")) not in operation.streams
 
 
+def split_head(data: bytes) -> tuple[bytes, bytes]:
+    """The head with which `data` begins, empty where it is none to be remembered, and the rest."""
+    end = data.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
+    return (data[:end], data[end:]) if end >= len(END_OF_HEAD) else (b"", data)
+
+
 def whole_head(arrived: bytes, url: bytes, headers: int, length: int) -> bytes | None:
     """The bytes of a head that was all there when its first byte was read, to be remembered.
 

@@ -42,26 +42,28 @@ class Decision(NamedTuple):
     retry_after_ms: int
 
 
-def headers(decision: Decision, now_epoch_ms: int) -> list[tuple[bytes, bytes]]:
+def headers(decision: Decision, judged_at_ms: int, now_ms: int) -> list[tuple[bytes, bytes]]:
     """The rate-limit headers of one response, names in lower case.
 
-    Seconds are rounded up, so that a client which obeys them is never early.
+    The check was made at `judged_at_ms`, the response is made at `now_ms`, which may be a slow body
+    later (milliseconds since 1970). Seconds are rounded up, so that a client which obeys them is
+    never early.
     """
     admitted, limit, remaining, reset_after_ms, retry_after_ms = decision
     fields = [
         (b"x-ratelimit-limit", b"%d" % limit),
         (b"x-ratelimit-remaining", b"%d" % remaining),
-        (b"x-ratelimit-reset", b"%d" % _seconds_up(now_epoch_ms + reset_after_ms)),
+        (b"x-ratelimit-reset", b"%d" % _seconds_up(judged_at_ms + reset_after_ms)),
     ]
     if remaining == 0:
-        wait_ms = min(max(retry_after_ms, 1), _LONGEST_WAIT_MS)
+        wait_ms = min(max(judged_at_ms + retry_after_ms - now_ms, 1), _LONGEST_WAIT_MS)
         fields.append((b"retry-after", b"%d" % _seconds_up(wait_ms)))
         if not admitted:
             fields.append((b"retry-after-ms", b"%d" % wait_ms))
     return fields
 
 
-def uncounted(limit: int, now_epoch_ms: int) -> list[tuple[bytes, bytes]]:
+def uncounted(limit: int, now_ms: int) -> list[tuple[bytes, bytes]]:
     """The headers of an answer that counts against no window (open endpoint, unknown route)."""
     nothing_counted = Decision(
         admitted=True,
@@ -70,7 +72,7 @@ def uncounted(limit: int, now_epoch_ms: int) -> list[tuple[bytes, bytes]]:
         reset_after_ms=0,
         retry_after_ms=0 if limit else WINDOW_MS,
     )
-    return headers(nothing_counted, now_epoch_ms)
+    return headers(nothing_counted, now_ms, now_ms)
 
 
 def _seconds_up(ms: int) -> int:

@@ -97,18 +97,21 @@ class SqliteStore:
     ) -> None:
         self._database = database
         self._file = database.path.stat()
-        self._commits = Worker("tallystick-commit")
         self._reads = ThreadPoolExecutor(1, thread_name_prefix="tallystick-read")
         balances = Balances() if owned else None
-        self._lane = SqliteLane(
-            database.writer,
-            self._commits,
-            clock,
-            busy_timeout_ms,
-            balances,
-            LogMover(database.writer),
-        )
-        self._reader = SqliteReader(database.reader, self._reads, balances)
+        with ExitStack() as unless_opened:
+            self._commits = Worker("tallystick-commit")
+            unless_opened.callback(self._commits.close)
+            self._lane = SqliteLane(
+                database.writer,
+                self._commits,
+                clock,
+                busy_timeout_ms,
+                balances,
+                LogMover(database.writer),
+            )
+            self._reader = SqliteReader(database.reader, self._reads, balances)
+            unless_opened.pop_all()
         self.reader: Reader = self._reader
         self._discard: Callable[[], object] | None = None
 

@@ -63,6 +63,7 @@ class SqliteLane:
         self._log = log
         self._connection = self._open()
         self._may_have_job = False
+        self._is_closed = False
         self._balances = balances
         self._accounts = AccountCache()
         self._data_version: object = None
@@ -71,6 +72,9 @@ class SqliteLane:
         self._prices = PriceCache()
 
     async def load(self, wanted: Wanted) -> Snapshot:
+        if self._is_closed:
+            # A connection that was given up is opened again; this file may be another's by now.
+            raise StoreUnavailable("the lane is closed")
         await self.abandon()
         connection = await self._begin()
         prices = await self._price_book(connection, wanted.prices) if wanted.prices else NO_PRICES
@@ -117,6 +121,7 @@ class SqliteLane:
 
     async def close(self) -> None:
         """Undoes what is open, moves the log into the database and closes it."""
+        self._is_closed = True
         await self.abandon()
         await self._in_worker(self._close)
 
@@ -172,7 +177,7 @@ class SqliteLane:
             raise StoreUnavailable("the lane is closed")
         try:
             loaded.append(self._prices.book(self._connection, meters))
-        except apsw.Error:
+        except BaseException:
             self._roll_back()
             raise
 
