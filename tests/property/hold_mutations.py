@@ -241,7 +241,7 @@ HOLD_MUTATIONS = (
     Mutation(
         "rule 9: a hold's reference with other content is a conflict",
         "holding",
-        "if earlier.entry.content != content:",
+        "if earlier.entry.content != command.content(_digest_again(command, hold)):",
         "if earlier.entry.credits != command.credits:",
     ),
     Mutation(

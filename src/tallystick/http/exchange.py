@@ -112,7 +112,8 @@ class Exchange:
     def __exit__(
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> bool:
-        if error is None:
+        if not isinstance(error, Exception):
+            # Nothing was raised, or what ends more than this request.
             return False
         self.connection.answer_raised(self, error)
         return True

@@ -9,8 +9,9 @@ from typing import Final, Generic, TypeVar
 
 CAPACITY: Final = 1 << 20
 """Bytes that are remembered at most."""
-GENERATION_SECONDS: Final = 30
-"""What was not asked for in one whole generation is forgotten with the next."""
+GENERATION_SECONDS: Final = 28
+"""What was not asked for in one whole generation is forgotten with the next. Two of them are less
+than the minute that is promised, since the seconds of a busy server are a little long."""
 
 Meaning = TypeVar("Meaning")
 
