@@ -2,9 +2,11 @@
 
 PORT ?= 8080
 KILL_ROUNDS ?= 20
+SEEDS ?= 0 3600
+MUTANT_SEEDS ?= 150
 BIN := .venv/bin
 
-.PHONY: help setup setup-python serve test faults lint format bench lock clean
+.PHONY: help setup setup-python serve test faults simulate mutants lint format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,6 +27,12 @@ test: setup lint ## run the linters and every test
 
 faults: setup ## run the tests of faults at length: the server is killed 20 times (KILL_ROUNDS=20)
 	KILL_ROUNDS=$(KILL_ROUNDS) $(BIN)/pytest tests/faults
+
+simulate: setup-python ## simulate worlds at length: a million operations (SEEDS="0 3600": from and to)
+	$(BIN)/python -m tests.simulation $(SEEDS)
+
+mutants: setup-python ## show that the simulation catches broken ledgers, each of those it knows
+	$(BIN)/python -m tests.simulation mutants $(MUTANT_SEEDS)
 
 lint: setup-python ## run ruff and mypy
 	$(BIN)/ruff check

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tallystick.domain.account import Account
+from tallystick.domain.commands import ReverseUsage
 from tallystick.domain.directory import Organization
 from tallystick.ledger.ports import EntryFilter, Page
-from tallystick.ledger.units import AdvanceUnit
+from tallystick.ledger.units import AccountUnit, AdvanceUnit
 from tallystick.storage import sqlite_entries
 from tests.harness import World, in_world
 from tests.moves import book, issue
@@ -101,3 +102,23 @@ async def test_what_drew_from_a_grant_is_found_across_stretches(w: World) -> Non
             assert found is not None
             expected = sorted([top_up.issued, *drew], reverse=not page.ascending)
             assert [each.entry.sequence for each in found] == expected[: page.limit + 1]
+
+
+@pytest.mark.parametrize("page", PAGES)
+@in_world
+async def test_grants_that_get_credits_back_in_between_are_as_they_were(
+    w: World, page: Page
+) -> None:
+    """Some shown before and others after it would be grants that never stood side by side."""
+    acme = await w.organization(allowance=5)
+    await book(w, acme, "evt-1", "5")
+    await issue(w, acme, "1")
+    await book(w, acme, "evt-2", "1")
+
+    async def give_back() -> None:
+        reverse = [ReverseUsage(event_id=event_id) for event_id in ("evt-1", "evt-2")]
+        await w.service.ledger.submit(acme.id, AccountUnit(acme.id, reverse))
+
+    before = await w.service.reads.grants(acme.id, page)
+    async with written_in_between(w, give_back):
+        assert await w.service.reads.grants(acme.id, page) == before

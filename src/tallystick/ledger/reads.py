@@ -7,12 +7,13 @@ in memory, exactly as the next command would do it on disk.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from tallystick.domain.account import advance
 from tallystick.domain.decide import changed, ledger_time
 from tallystick.domain.entries import EntryKind, seal
+from tallystick.domain.grants import GrantStatus
 from tallystick.domain.ids import entry_id
 from tallystick.domain.replay import Standing
 from tallystick.domain.series import NoSpan, cut, to_points
@@ -232,7 +233,7 @@ class Reads:
 
         async def fetch(stored: Page) -> list[Grant]:
             rows = await self.reader.grants(organization_id, stored, advanced.stored)
-            return [live.get(grant.id, grant) for grant in rows]
+            return [live.get(grant.id) or _ended(grant) for grant in rows]
 
         return await walk(page, ahead, lambda grant: grant.id, fetch)
 
@@ -370,6 +371,14 @@ def _preview(account: Account, count: int) -> list[PeriodRow]:
         )
         for number, bounds in enumerate(plan.schedule.following(account.period_end, count))
     ]
+
+
+def _ended(grant: Grant) -> Grant:
+    """A grant that had ended when the account was read. Where its row says otherwise, credits of a
+    spent one were given back since then."""
+    if grant.status is not GrantStatus.ACTIVE:
+        return grant
+    return replace(grant, remaining=0, held=0, status=GrantStatus.EXHAUSTED)
 
 
 def _entry_id(sealed: Sealed) -> str:

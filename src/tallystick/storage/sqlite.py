@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from tallystick.storage.sqlite_errors import translating
 from tallystick.storage.sqlite_lane import SqliteLane
 from tallystick.storage.sqlite_log import LogMover
 from tallystick.storage.sqlite_reader import SqliteReader
-from tallystick.storage.worker import Worker
+from tallystick.storage.worker import Threads
 
 if TYPE_CHECKING:
     import os
@@ -93,14 +92,20 @@ class SqliteStore:
     """A ledger's storage in one file."""
 
     def __init__(
-        self, database: Database, clock: Callable[[], int], busy_timeout_ms: int, *, owned: bool
+        self,
+        database: Database,
+        clock: Callable[[], int],
+        busy_timeout_ms: int,
+        threads: Threads,
+        *,
+        owned: bool,
     ) -> None:
         self._database = database
         self._file = database.path.stat()
-        self._reads = ThreadPoolExecutor(1, thread_name_prefix="tallystick-read")
+        self._reads = threads.executor("tallystick-read")
         balances = Balances() if owned else None
         with ExitStack() as unless_opened:
-            self._commits = Worker("tallystick-commit")
+            self._commits = threads.worker("tallystick-commit")
             unless_opened.callback(self._commits.close)
             self._lane = SqliteLane(
                 database.writer,
@@ -108,7 +113,7 @@ class SqliteStore:
                 clock,
                 busy_timeout_ms,
                 balances,
-                LogMover(database.writer),
+                LogMover(database.writer, threads.executor("tallystick-checkpoint")),
             )
             self._reader = SqliteReader(database.reader, self._reads, balances)
             unless_opened.pop_all()
@@ -125,14 +130,16 @@ class SqliteStore:
         busy_timeout_ms: int = 2000,
         vfs: str | None = None,
         synchronous: Synchronous = "FULL",
+        threads: Threads | None = None,
     ) -> Self:
         """Opens the database at `path`, made or migrated where necessary.
 
         `clock` gives microseconds since 1970. `owned` says that no other process writes the file as
         long as the store is open (see `owner`), so that balances may be served from memory.
         `:memory:` means a file of its own that vanishes with the store and is never synced. `vfs`
-        and `synchronous` are there for tests of what happens without power. Raises StoreNotUsable
-        where an operator has to do something first, and StoreUnavailable where it may work later.
+        and `synchronous` are there for tests of what happens without power, and `threads` for those
+        of what happens in which order. Raises StoreNotUsable where an operator has to do something
+        first, and StoreUnavailable where it may work later.
         """
         if path == IN_MEMORY:
             return cls._open_temporary(clock, busy_timeout_ms)
@@ -141,7 +148,7 @@ class SqliteStore:
         database = Database(path=file, vfs=vfs, synchronous=synchronous)
         _bring_up_to_date(database, clock(), busy_timeout_ms)
         with translating():
-            return cls(database, clock, busy_timeout_ms, owned=owned)
+            return cls(database, clock, busy_timeout_ms, threads or Threads(), owned=owned)
 
     @classmethod
     def _open_temporary(cls, clock: Callable[[], int], busy_timeout_ms: int) -> Self:

@@ -19,14 +19,13 @@ again. An attempt that fails costs nothing but the attempt: the log has it all.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
+    from concurrent.futures import Executor, Future
 
 PAGES: Final = 1000
 """In the log when moving begins: 4 MB."""
@@ -41,10 +40,10 @@ _PASSES: Final = 5
 class LogMover:
     """Tells when the log is to be moved, and does it."""
 
-    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
+    def __init__(self, connect: Callable[[], apsw.Connection], executor: Executor) -> None:
         self._connect = connect
         self._connection: apsw.Connection | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tallystick-checkpoint")
+        self._executor = executor
         self._pass: Future[int | None] | None = None
         self._passes = 0
         self._pages = 0
@@ -95,7 +94,7 @@ class LogMover:
     def _begin_pass(self) -> None:
         self._passes += 1
         self._seen = self._pages
-        self._pass = self._thread.submit(self._move)
+        self._pass = self._executor.submit(self._move)
 
     def _move(self) -> int | None:
         try:
@@ -107,7 +106,7 @@ class LogMover:
 
     def close(self) -> None:
         """Waits for a pass under way."""
-        self._thread.shutdown()
+        self._executor.shutdown()
         if self._connection is not None:
             self._connection.close(force=True)
 

@@ -37,7 +37,7 @@ from tallystick.storage.sqlite_usage import UsageSearch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Executor
 
     from tallystick.domain.account import Account
     from tallystick.domain.directory import ApiKey, Organization, Teamspace
@@ -87,7 +87,7 @@ class SqliteReader:
     def __init__(
         self,
         connect: Callable[[], apsw.Connection],
-        worker: ThreadPoolExecutor,
+        worker: Executor,
         balances: Balances | None,
     ) -> None:
         self._connect = connect

@@ -8,6 +8,7 @@ which an event that is alone in its batch pays by itself.
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
     from types import TracebackType
 
 
@@ -92,3 +94,13 @@ def _tell(ended: asyncio.Future[None], error: BaseException | None) -> None:
         ended.set_result(None)
     else:
         ended.set_exception(error)
+
+
+class Threads:
+    """Makes the threads of a store; tests that decide what runs when have others."""
+
+    def worker(self, name: str) -> Worker:
+        return Worker(name)
+
+    def executor(self, name: str) -> Executor:
+        return ThreadPoolExecutor(1, thread_name_prefix=name)
