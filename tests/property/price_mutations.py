@@ -98,8 +98,8 @@ PRICE_MUTATIONS = (
     Mutation(
         "another quantity is another event",
         "commands",
-        "            quantity,\n            moment,\n",
-        "            0,\n            moment,\n",
+        "(quantity, moment, overdraw, parts)",
+        "(0, moment, overdraw, parts)",
     ),
     Mutation(
         "the same price again changes nothing",
