@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tallystick.domain.replay import Standing
     from tallystick.domain.series import Amounts, Group, Grouping
     from tallystick.domain.usage import PeriodUsageKey, RollupKey
+    from tallystick.ledger.statements import PeriodRecord
 
 
 class StoreError(Exception):
@@ -347,6 +348,10 @@ class Reader(Protocol):
 
     async def periods(self, organization_id: str) -> Sequence[PeriodRow]:
         """All that have started, oldest first."""
+        ...
+
+    async def period_record(self, organization_id: str, index: int) -> PeriodRecord | None:
+        """None where there is no such organization."""
         ...
 
     async def consumed_between(self, organization_id: str, start: int, end: int) -> int:

@@ -32,6 +32,7 @@ from tallystick.storage.sqlite_entries import EntrySearch
 from tallystick.storage.sqlite_errors import translate, translating
 from tallystick.storage.sqlite_history import read_history
 from tallystick.storage.sqlite_load import load_accounts
+from tallystick.storage.sqlite_periods import read_period
 from tallystick.storage.sqlite_prices import PriceCache
 from tallystick.storage.sqlite_usage import UsageSearch
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from tallystick.domain.prices import Price, PriceBook
     from tallystick.domain.series import Amounts, Group, Grouping
     from tallystick.ledger.ports import EntryFilter, History, Page, PeriodRow
+    from tallystick.ledger.statements import PeriodRecord
     from tallystick.storage.balances import Balances
 
 T = TypeVar("T")
@@ -198,6 +200,9 @@ class SqliteReader:
     async def periods(self, organization_id: str) -> list[PeriodRow]:
         found = await self._slow_rows("read_periods", organization_id)
         return [rows.period_from(row) for row in found]
+
+    async def period_record(self, organization_id: str, index: int) -> PeriodRecord | None:
+        return await self._slowly(lambda: read_period(self._in_thread, organization_id, index))
 
     async def consumed_between(self, organization_id: str, start: int, end: int) -> int:
         ((consumed,),) = await self._slow_rows("read_consumed_between", organization_id, start, end)

@@ -271,6 +271,49 @@ FROM periods
 WHERE organization_id = ?1
 ORDER BY period_index
 
+-- name: read_period
+-- And the first sequence of the period after it, where that has started.
+SELECT
+    p.organization_id, p.period_index, p.period_start, p.period_end, p.timezone, p.allowance,
+    p.sequence, following.sequence
+FROM periods AS p
+LEFT JOIN periods AS following
+    ON following.organization_id = p.organization_id
+    AND following.period_index = p.period_index + 1
+WHERE p.organization_id = ?1 AND p.period_index = ?2
+
+-- name: entries_that_move
+-- Of one kind, after ?3 and before ?4; of holds and reversals only those whose lapsed parts, or
+-- whose usage of an earlier period, count for a statement.
+SELECT
+    organization_id, sequence, kind, credits, drawn, grant_id, event_id, hold_id, teamspace_id,
+    api_key_id, meter, occurred_at, booked_at, remaining_after, consumed_after, overage_after,
+    held_after, detail, content
+FROM entries INDEXED BY entries_by_kind
+WHERE
+    organization_id = ?1 AND kind = ?2 AND kind <> 'usage.booked'
+    AND sequence > ?3 AND sequence < ?4
+    AND (
+        kind NOT IN ('usage.reversed', 'hold.released', 'hold.expired')
+        OR json_array_length(detail, '$.lapsed') > 0
+        OR json_extract(detail, '$.in_period') = 0
+    )
+ORDER BY sequence
+
+-- name: grant_voided_at
+SELECT min(sequence)
+FROM entries INDEXED BY entries_by_grant
+WHERE
+    organization_id = ?1 AND grant_id = ?2
+    AND kind = 'grant.voided' AND json_extract(detail, '$.final') = 1
+
+-- name: usage_of_period
+SELECT meter, teamspace_id, sum(credits), sum(events)
+FROM period_usage
+WHERE organization_id = ?1 AND period_index = ?2
+GROUP BY meter, teamspace_id
+ORDER BY meter, teamspace_id
+
 -- name: read_consumed_between
 SELECT coalesce(sum(credits), 0)
 FROM usage_rollups
