@@ -39,6 +39,7 @@ async def real_ids(w: World, operation: Operation) -> dict[str, str]:
         "subject_id": acme.default_teamspace_id,
         "key_id": key["id"],
         "price_id": price["id"],
+        "period_index": "0",
     }
 
 

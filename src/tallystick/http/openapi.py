@@ -45,6 +45,10 @@ PATH_PARAMETERS: Final[Mapping[str, Schema]] = {
     "hold_id": _id("hold", "The hold's id."),
     "subject_id": _id("ts", "The id of the teamspace or of the API key."),
     "key_id": _id("key", "The API key's id."),
+    "period_index": {
+        "description": "The billing period's index; 0 is that of the organization's creation.",
+        "schema": {**_TEXT, "examples": ["0"]},
+    },
     "price_id": _id("price", "The price's id."),
     "event_id": {
         "description": "The usage event's id, percent-encoded.",
@@ -311,6 +315,7 @@ def _content(operation: Operation, status: int, types: Types) -> Schema:
     for media_type in operation.files:
         name = CONTENT_TYPES[media_type].decode()
         content[name] = {"schema": _file(media_type, operation, types)}
+    content |= {page.decode(): {"schema": _TEXT} for page in operation.pages}
     return content
 
 

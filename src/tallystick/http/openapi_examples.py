@@ -120,6 +120,7 @@ _BY_NAME: Final[Mapping[str, object]] = {
     "Budget.held": 25,
     "Budget.available": 562.5,
     "RemovedBudget.id": _TEAMSPACE,
+    "Statement.status": "current",
     "BalancePeriod.timezone": "UTC",
     "Receipt.status": "booked",
     "UsageResult.status": "booked",

@@ -147,6 +147,8 @@ class Operation:
     produces: bytes = b"application/json"
     files: tuple[bytes, ...] = ()
     """Media types of files that it answers with instead, to a client that likes them better."""
+    pages: tuple[bytes, ...] = ()
+    """Content types of what it shows instead, to a client that likes it better."""
     status: int = 200
     also: Mapping[int, str] = field(default_factory=dict)
     """Further successful statuses and what they mean."""
