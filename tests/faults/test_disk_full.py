@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults.spenders import figures, micro
-from tests.ledger_check import check_ledger
 from tests.server import Server, running_server
 from tests.sockets import CREDITS, Answer, connected
+from tests.verified import check_twice
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def test_writes_are_refused_reads_go_on_and_it_recovers(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         acme = server.organization(allowance=100)
         asyncio.run(fill_and_make_room(server, server.key(acme)))
-    facts = check_ledger(server.database)[acme["id"]]
+    facts = check_twice(server.database)[acme["id"]]
     assert list(facts.booked) == ["before", "during", "after"]
     assert facts.consumed == micro(3)
 
@@ -78,7 +78,7 @@ def test_it_starts_again_after_being_killed_on_a_full_disk(tmp_path: Path) -> No
         server.start()
         answer = asyncio.run(book(server, secret))
     assert (answer.status, answer.body["consumed"]) == (201, 2)
-    facts = check_ledger(server.database)[acme["id"]]
+    facts = check_twice(server.database)[acme["id"]]
     assert list(facts.booked) == ["before", "during"]
 
 

@@ -20,9 +20,10 @@ from tests.faults.spenders import (
     make_spenders,
     micro,
 )
-from tests.ledger_check import Facts, check_ledger
+from tests.ledger_check import Facts
 from tests.server import Server, running_server
 from tests.sockets import CREDITS, connected
+from tests.verified import check_twice
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
 CLIENTS = 64
@@ -35,12 +36,12 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_booked_twice(tmp_path: Path
             known = {spender: set(spender.acknowledged) for spender in spenders}
             asyncio.run(ingest(server, spenders, 100 + 171 * number % 500, server.kill))
             assert any(spender.unanswered for spender in spenders), "nobody was interrupted"
-            ledger = check_ledger(server.database)
+            ledger = check_twice(server.database)
             check_acknowledged(spenders, ledger)
             server.start()
             asyncio.run(check_answers(server, spenders, known, ledger))
         asyncio.run(insist(server, spenders))
-        check_all_booked(spenders, check_ledger(server.database))
+        check_all_booked(spenders, check_twice(server.database))
 
 
 async def check_answers(

@@ -8,9 +8,9 @@ from decimal import Decimal
 
 import pytest
 
-from tests.ledger_check import check_ledger
 from tests.server import Server, running_server
 from tests.sockets import CREDITS, Answer, Connection, crowd
+from tests.verified import check_twice
 
 CLIENTS = 64
 
@@ -40,7 +40,7 @@ def test_exactly_what_was_there_is_spent(
         Decimal(left),
         Decimal(str(allowance)),
     )
-    facts = check_ledger(server.database)[acme["id"]]
+    facts = check_twice(server.database)[acme["id"]]
     assert (len(facts.booked), facts.overage) == (bought, 0)
 
 

@@ -13,9 +13,9 @@ import pytest
 from datagrid_ai import AsyncDatagrid
 
 from tests.faults.spenders import figures, micro
-from tests.ledger_check import check_ledger
 from tests.server import Json, running_server
 from tests.sockets import USAGE, Answer, connected, crowd
+from tests.verified import check_twice
 
 CLIENTS = 50
 
@@ -66,7 +66,7 @@ def test_the_official_client_gets_the_first_receipt(tmp_path: Path, thefts: int)
         stolen, received = asyncio.run(book_past_a_thief(server.url, secret, thefts))
     assert stolen[0] == {**received, "status": "booked"}
     assert [receipt["status"] for receipt in [*stolen[1:], received]] == ["duplicate"] * thefts
-    facts = check_ledger(server.database)[acme["id"]]
+    facts = check_twice(server.database)[acme["id"]]
     assert (list(facts.booked), facts.consumed) == (["evt-1"], micro(2.5))
 
 
@@ -87,7 +87,7 @@ def test_who_hangs_up_at_once_is_booked_at_most_once(tmp_path: Path) -> None:
     for first, second in answers:
         assert first.status in {200, 201}
         assert (second.status, figures(second)) == (200, figures(first))
-    facts = check_ledger(server.database)[acme["id"]]
+    facts = check_twice(server.database)[acme["id"]]
     assert len(facts.booked) == CLIENTS
     assert facts.consumed == micro(CLIENTS)
 

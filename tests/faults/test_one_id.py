@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.spenders import figures, micro
-from tests.ledger_check import check_ledger
 from tests.server import running_server
 from tests.sockets import USAGE, Answer, crowd
+from tests.verified import check_twice
 
 CONNECTIONS = 50
 
@@ -22,7 +22,7 @@ def test_one_id_is_booked_once_and_every_duplicate_has_the_same_receipt(tmp_path
     said = [(answer.status, answer.body["status"]) for answer in answers]
     assert set(said) == {(201, "booked"), (200, "duplicate")}
     assert all(figures(answer) == figures(answers[0]) for answer in answers)
-    facts = check_ledger(server.database)[acme["id"]]
+    facts = check_twice(server.database)[acme["id"]]
     assert (list(facts.booked), facts.consumed) == (["evt-1"], micro(1.5))
 
 
@@ -37,7 +37,7 @@ def test_of_two_contents_under_one_id_one_is_booked_and_the_other_conflicts(tmp_
             assert figures(answer) == figures(first)
         else:
             assert (answer.status, answer.body["error"]) == (409, "conflict")
-    facts = check_ledger(server.database)[acme["id"]]
+    facts = check_twice(server.database)[acme["id"]]
     assert (list(facts.booked), facts.consumed) == (["evt-1"], micro(first.body["credits"]))
 
 

@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 from tests.faults.spenders import check_acknowledged, ingest, make_spenders
-from tests.ledger_check import check_ledger
 from tests.server import END_SECONDS, Server, running_server
 from tests.sockets import USAGE, Answer, connected
+from tests.verified import check_twice
 
 CLIENTS = 64
 
@@ -18,7 +18,7 @@ def test_under_load_requests_finish_or_were_not_booked(tmp_path: Path) -> None:
         spenders = make_spenders(server, CLIENTS)
         asyncio.run(ingest(server, spenders, 300, server.terminate))
         server.wait()
-    ledger = check_ledger(server.database)
+    ledger = check_twice(server.database)
     check_acknowledged(spenders, ledger)
     acknowledged = {event_id for spender in spenders for event_id in spender.acknowledged}
     booked = {event_id for facts in ledger.values() for event_id in facts.booked}
@@ -31,7 +31,7 @@ def test_a_request_that_is_under_way_is_finished(tmp_path: Path) -> None:
         answer = asyncio.run(be_interrupted(server, server.key(acme)))
         server.wait()
     assert (answer.status, answer.body["status"]) == (201, "booked")
-    assert list(check_ledger(server.database)[acme["id"]].booked) == ["evt-1"]
+    assert list(check_twice(server.database)[acme["id"]].booked) == ["evt-1"]
 
 
 async def be_interrupted(server: Server, secret: str) -> Answer:

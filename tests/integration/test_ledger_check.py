@@ -13,6 +13,7 @@ import pytest
 from tests.harness import bearer
 from tests.ledger_check import check_ledger
 from tests.server import Server, running_server
+from tests.verified import check_verified, verified
 
 USAGE = "/v1/organization/credits/usage"
 YEAR = "2026-01-01T00:00:00Z"
@@ -105,6 +106,7 @@ def test_an_honest_ledger_passes(ledger: Path) -> None:
     assert (facts[5].remaining, facts[0].remaining) == (0, 0)
     assert list(facts[5].booked) == ["evt-1", "evt-2", "evt-3", "evt-4", "evt-5"]
     assert (facts[5].consumed, facts[5].overage) == (31_916_667, 15_916_667)
+    check_verified(ledger)
 
 
 FORGERIES = {
@@ -161,6 +163,9 @@ FORGERIES = {
     "a roll-up is deleted": "DELETE FROM usage_rollups WHERE meter = 'llm.tokens'",
 }
 
+UNSAID = {"what a price is for", "a dimension", "a hold's dimensions"}
+"""Of dimensions entries have a digest only, so the service's verifier does not judge them."""
+
 NO_TRIGGERS = """
     DROP TRIGGER entries_refuse_update;
     DROP TRIGGER entries_refuse_delete;
@@ -177,6 +182,7 @@ def test_a_forged_ledger_is_found(ledger: Path, tmp_path: Path, what: str) -> No
     forge(copy, FORGERIES[what])
     with pytest.raises(AssertionError):
         check_ledger(copy)
+    assert bool(verified(copy).disagreeing) == (what not in UNSAID)
 
 
 def forge(database: Path, statement: str) -> None:

@@ -103,10 +103,15 @@ def seal(entries: Iterable[Entry], previous_hash: bytes) -> list[Sealed]:
     """Chains `entries`, which follow the entry whose hash is `previous_hash`."""
     sealed = []
     for entry in entries:
-        digest = hashlib.sha256(_TAG + previous_hash + encode(entry)).digest()
+        digest = link(entry, previous_hash)
         sealed.append(_new(Sealed, (entry, previous_hash, digest)))
         previous_hash = digest
     return sealed
+
+
+def link(entry: Entry, previous_hash: bytes) -> bytes:
+    """The hash of an entry that follows the one whose hash is `previous_hash`."""
+    return hashlib.sha256(_TAG + previous_hash + encode(entry)).digest()
 
 
 def encode(entry: Entry) -> bytes:

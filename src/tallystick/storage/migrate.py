@@ -102,6 +102,16 @@ def migrate(
     return done
 
 
+def require_current(record: Sequence[Sequence[Any]]) -> None:
+    """Raises SchemaMismatch unless everything that this version knows has been applied; `record`
+    are the lines of `schema_migrations`."""
+    if pending(load_migrations("sqlite"), [Applied(*line) for line in record]):
+        raise SchemaMismatch(
+            "the database is of an older version of Tallystick: run `tallystick migrate`, or use "
+            "that version"
+        )
+
+
 def refuse_foreign(connection: apsw.Connection) -> None:
     """Raises SchemaMismatch where the database is somebody else's; changes nothing."""
     ((has_record, others),) = connection.execute(_SQL["count_tables"]).fetchall()

@@ -26,7 +26,7 @@ from tallystick.domain.directory import (
     Teamspace,
 )
 from tallystick.domain.entries import GENESIS, Entry, EntryKind, Sealed, canonical_json
-from tallystick.domain.grants import Grant, GrantKind, GrantStatus
+from tallystick.domain.grants import Drawn, Grant, GrantKind, GrantStatus
 from tallystick.domain.plans import Plan
 from tallystick.domain.replay import Standing
 from tallystick.ledger.ports import PeriodRow, Replay, ReplayKey
@@ -163,9 +163,21 @@ def grant_row(organization_id: str, grant: Grant) -> Row:
 
 def entry_from(row: Sequence[Any]) -> Entry:
     """An entry from its 19 columns, in the order of its fields."""
-    text = row[4]
-    drawn = () if text == _NOTHING_DRAWN else _decode_drawn(text)
-    return Entry(row[0], row[1], _KINDS[row[2]], row[3], drawn, *row[5:19])
+    return entry_of(row, drawn_from(row[4]))
+
+
+def entry_of(row: Sequence[Any], drawn: Drawn) -> Entry:
+    """The same, where what it drew has been read already."""
+    # Past the constructor, which is a function of Python's: every entry comes by here.
+    return tuple.__new__(Entry, (*row[:2], _KINDS[row[2]], row[3], drawn, *row[5:19]))
+
+
+def drawn_from(text: str) -> Drawn:
+    return () if text == _NOTHING_DRAWN else _decode_drawn(text)
+
+
+def drawn_text(drawn: Drawn) -> str:
+    return _encode(drawn).decode() if drawn else _NOTHING_DRAWN
 
 
 def dimensions_from(row: Sequence[Any]) -> KeptDimensions | None:
@@ -191,8 +203,7 @@ def sealed_from(row: Sequence[Any]) -> Sealed:
 def sealed_row(sealed: Sealed) -> Row:
     """The entry's columns and its hash; the hash before it stands in the row before."""
     entry = sealed.entry
-    drawn = _encode(entry.drawn).decode() if entry.drawn else _NOTHING_DRAWN
-    return (*entry[:4], drawn, *entry[5:], sealed.hash)
+    return (*entry[:4], drawn_text(entry.drawn), *entry[5:], sealed.hash)
 
 
 def milestone_from(row: Sequence[Any]) -> Standing:

@@ -1,0 +1,158 @@
+-- What a verifier reads: each table once, of one moment.
+
+-- name: audit_settings
+-- The index of events is sorted on the way, which for a large ledger takes more than memory.
+PRAGMA temp_store = FILE;
+PRAGMA cache_size = -65536
+
+-- name: audit_schema
+-- A reading transaction begins with its first statement: with this one.
+SELECT version, name, checksum FROM schema_migrations ORDER BY version
+
+-- name: audit_organizations
+-- From one organization to the next in tables that are sorted by it: their rows are not walked.
+WITH RECURSIVE named(organization_id) AS (
+    SELECT min(organization_id) FROM (
+        SELECT min(organization_id) AS organization_id FROM organizations
+        UNION ALL SELECT min(organization_id) FROM accounts
+        UNION ALL SELECT min(organization_id) FROM entries
+        UNION ALL SELECT min(organization_id) FROM grants
+        UNION ALL SELECT min(organization_id) FROM holds
+        UNION ALL SELECT min(organization_id) FROM budgets
+        UNION ALL SELECT min(organization_id) FROM periods
+        UNION ALL SELECT min(organization_id) FROM milestones
+        UNION ALL SELECT min(organization_id) FROM usage_rollups
+        UNION ALL SELECT min(organization_id) FROM period_usage
+    )
+    UNION ALL
+    SELECT (
+        SELECT min(organization_id) FROM (
+            SELECT min(o.organization_id) AS organization_id
+            FROM organizations AS o WHERE o.organization_id > named.organization_id
+            UNION ALL SELECT min(a.organization_id)
+            FROM accounts AS a WHERE a.organization_id > named.organization_id
+            UNION ALL SELECT min(e.organization_id)
+            FROM entries AS e WHERE e.organization_id > named.organization_id
+            UNION ALL SELECT min(g.organization_id)
+            FROM grants AS g WHERE g.organization_id > named.organization_id
+            UNION ALL SELECT min(h.organization_id)
+            FROM holds AS h WHERE h.organization_id > named.organization_id
+            UNION ALL SELECT min(b.organization_id)
+            FROM budgets AS b WHERE b.organization_id > named.organization_id
+            UNION ALL SELECT min(p.organization_id)
+            FROM periods AS p WHERE p.organization_id > named.organization_id
+            UNION ALL SELECT min(m.organization_id)
+            FROM milestones AS m WHERE m.organization_id > named.organization_id
+            UNION ALL SELECT min(r.organization_id)
+            FROM usage_rollups AS r WHERE r.organization_id > named.organization_id
+            UNION ALL SELECT min(u.organization_id)
+            FROM period_usage AS u WHERE u.organization_id > named.organization_id
+        )
+    )
+    FROM named
+    WHERE named.organization_id IS NOT NULL
+)
+SELECT organization_id FROM named WHERE organization_id IS NOT NULL
+
+-- name: audit_named
+-- An id goes before an external one.
+SELECT organization_id FROM organizations WHERE organization_id = ?1
+UNION ALL
+SELECT organization_id FROM organizations WHERE external_id = ?1
+LIMIT 1
+
+-- name: audit_total
+SELECT coalesce(sum(sequence), 0) FROM accounts WHERE ?1 IS NULL OR organization_id = ?1
+
+-- name: audit_entries
+SELECT
+    organization_id, sequence, kind, credits, drawn, grant_id, event_id, hold_id, teamspace_id,
+    api_key_id, meter, occurred_at, booked_at, remaining_after, consumed_after, overage_after,
+    held_after, detail, content, hash
+FROM entries
+WHERE organization_id = ?1
+ORDER BY sequence
+
+-- name: audit_events
+SELECT organization_id, sequence, event_id
+FROM usage_events
+WHERE ?1 IS NULL OR organization_id = ?1
+ORDER BY organization_id, sequence, event_id
+
+-- name: audit_prices
+SELECT
+    p.price_id, p.meter, p.dimensions, p.credits, p.per, p.rounding, p.effective_at, p.created_at,
+    (SELECT min(e.ends_at) FROM price_ends AS e WHERE e.price_id = p.price_id)
+FROM prices AS p
+
+-- name: audit_account
+SELECT
+    organization_id, status, plan, next_plan, period_index, period_start, period_end,
+    allowance_grant_id, remaining, consumed, overage, held, pending, sequence, head, advanced_to,
+    next_due_at
+FROM accounts
+WHERE organization_id = ?1
+
+-- name: audit_grants
+SELECT
+    organization_id, grant_id, kind, amount, remaining, held, priority, effective_at, expires_at,
+    status, issued, reference, created_at
+FROM grants
+WHERE organization_id = ?1
+ORDER BY grant_id
+
+-- name: audit_hold
+SELECT
+    organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
+    teamspace_id, api_key_id, meter, dimensions, created_at
+FROM holds
+WHERE organization_id = ?1 AND hold_id = ?2
+
+-- name: audit_count_holds
+SELECT count(*) FROM holds WHERE organization_id = ?1
+
+-- name: audit_budgets
+SELECT organization_id, subject_id, budget, used
+FROM budgets
+WHERE organization_id = ?1
+ORDER BY subject_id
+
+-- name: audit_periods
+SELECT
+    organization_id, period_index, period_start, period_end, timezone, allowance, sequence
+FROM periods
+WHERE organization_id = ?1
+ORDER BY period_index
+
+-- name: audit_milestones
+SELECT organization_id, sequence, state
+FROM milestones
+WHERE organization_id = ?1
+ORDER BY sequence
+
+-- name: audit_usage_rollups
+SELECT dimension, bucket, value, teamspace_id, meter, api_key_id, credits, events
+FROM usage_rollups
+WHERE organization_id = ?1
+ORDER BY dimension, bucket, value, teamspace_id, meter, api_key_id
+
+-- name: audit_usage_days
+SELECT
+    dimension, day, value, teamspace_id, meter, api_key_id,
+    credits_01, events_01, credits_02, events_02, credits_03, events_03,
+    credits_04, events_04, credits_05, events_05, credits_06, events_06,
+    credits_07, events_07, credits_08, events_08, credits_09, events_09,
+    credits_10, events_10, credits_11, events_11, credits_12, events_12,
+    credits_13, events_13, credits_14, events_14, credits_15, events_15,
+    credits_16, events_16, credits_17, events_17, credits_18, events_18,
+    credits_19, events_19, credits_20, events_20, credits_21, events_21,
+    credits_22, events_22, credits_23, events_23, credits_24, events_24
+FROM usage_days
+WHERE organization_id = ?1
+ORDER BY dimension, day, value, teamspace_id, meter, api_key_id
+
+-- name: audit_period_usage
+SELECT period_index, teamspace_id, meter, api_key_id, credits, events
+FROM period_usage
+WHERE organization_id = ?1
+ORDER BY period_index, teamspace_id, meter, api_key_id
