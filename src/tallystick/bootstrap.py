@@ -34,6 +34,7 @@ from tallystick.limits.policy import ADDRESS_WINDOWS, Limits
 from tallystick.observe import logger
 from tallystick.storage.owner import PRIVATE, OwnerLock
 from tallystick.storage.sqlite import SqliteStore
+from tallystick.storage.sqlite_audit import SqliteAudit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -132,6 +133,11 @@ async def _close(service: Service) -> None:
 def database_file(settings: Settings) -> Path:
     """The file itself: two names of one database must not make two owners."""
     return settings.database.resolve()
+
+
+def audit(settings: Settings) -> SqliteAudit:
+    """The database as a verifier reads it, whoever else has it open."""
+    return SqliteAudit(database_file(settings))
 
 
 def beside(database: Path, suffix: str) -> Path:

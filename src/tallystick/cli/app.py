@@ -26,6 +26,7 @@ from tallystick.cli.prices import prices
 from tallystick.cli.serve import serve
 from tallystick.cli.settings import config, migrate
 from tallystick.cli.usage import usage
+from tallystick.cli.verify import verify
 from tallystick.config import ConfigError
 from tallystick.http.server import CannotListen
 from tallystick.ledger.ports import StoreError
@@ -56,6 +57,7 @@ for command in (
     balance,
     usage,
     entries,
+    verify,
     config,
 ):
     tallystick.add_command(command)

@@ -275,6 +275,12 @@ def _is_there(file: Path) -> bool:
     return True
 
 
+def refuse_missing(database: Path) -> None:
+    """Raises CommandError where there is no such file."""
+    if not _is_there(database):
+        raise _no_database(database)
+
+
 def _no_database(database: Path) -> CommandError:
     return CommandError(
         f"there is no database {database}",

@@ -8,6 +8,7 @@ Exit codes (documented in docs/cli.md):
     3    the service refused it
     4    the database or the server cannot be used now
     5    done, except for lines that were rejected
+    6    the ledger disagrees with itself, or with its anchor
     130  interrupted
 """
 
@@ -18,6 +19,7 @@ from typing import Final
 REFUSED: Final = 3
 UNAVAILABLE: Final = 4
 SOME_REJECTED: Final = 5
+DISAGREES: Final = 6
 INTERRUPTED: Final = 130
 MISUSED: Final = 2
 
