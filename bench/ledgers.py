@@ -37,11 +37,12 @@ from tallystick.domain.grants import GrantKind
 from tallystick.domain.keys import ENTROPY_BYTES, make_secret, secret_digest
 from tallystick.domain.periods import Interval, Schedule
 from tallystick.domain.plans import Plan
+from tallystick.domain.replay import Standing
 from tallystick.domain.usage import RollupKey, rollup_key
 from tallystick.ledger.directory import CreateKey, CreateOrganization
 from tallystick.ledger.ports import Changes, Wanted
 from tallystick.ledger.units import AccountUnit
-from tallystick.ledger.work import Unit, Work
+from tallystick.ledger.work import Unit, Work, passes_milestone
 from tallystick.storage import rows
 from tallystick.storage.sqlite import Database, SqliteStore
 from tallystick.storage.sqlite_load import SQL, load_accounts
@@ -177,10 +178,10 @@ _CONTENT: Final = usage_content(
 class History:
     """What `case.entries` events were, in the order of time: `(organization, instant, id)`."""
 
-    def __init__(self, case: Case, until: int) -> None:
+    def __init__(self, case: Case, until: int, fillers: int = _FILLERS) -> None:
         self.case = case
-        self.organizations = names(_FILLERS, "org_of_others")
-        self._rounds = -(-case.entries // _FILLERS)
+        self.organizations = names(fillers, "org_of_others")
+        self._rounds = -(-case.entries // fillers)
         self.founded_at = until - (self._rounds + 1) * _MINUTE_US
 
     def __iter__(self) -> Iterator[tuple[str, int, str]]:
@@ -207,22 +208,25 @@ def copy_of_filled(case: Case, templates: Path, path: Path) -> None:
     path.chmod(0o600)
 
 
-def fill(path: Path, case: Case, *, until: int | None = None) -> None:
+def fill(path: Path, case: Case, *, until: int | None = None, fillers: int = _FILLERS) -> None:
     """Makes the database: the case's organizations, and a ledger of others up to `until`."""
-    history = History(case, clock() if until is None else until)
+    history = History(case, clock() if until is None else until, fillers)
     everybody = [*names(case.organizations), *history.organizations]
     asyncio.run(found(path, everybody, history.founded_at))
     with closing(Database(path=path, vfs=None, synchronous="OFF").writer()) as connection:
         connection.pragma("cache_size", -1_000_000)
         accounts = load_accounts(connection, history.organizations)
         rollups: Counter[RollupKey] = Counter()
+        milestones: list[rows.Row] = []
         events = iter(history)
         for _ in range(0, case.entries, _A_TRANSACTION):
             some = islice(events, _A_TRANSACTION)
             with connection:
-                connection.executemany(SQL["add_entry"], _entries(accounts, some, rollups))
+                entries = _entries(accounts, some, rollups, milestones)
+                connection.executemany(SQL["add_entry"], entries)
         with connection:
             _write_the_rest(connection, accounts.values(), rollups)
+            connection.executemany(SQL["add_milestone"], milestones)
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
@@ -242,6 +246,7 @@ def _entries(
     accounts: dict[str, Account],
     events: Iterable[tuple[str, int, str]],
     rollups: Counter[RollupKey],
+    milestones: list[rows.Row],
 ) -> Iterator[rows.Row]:
     for name, at, event_id in events:
         account = accounts[name]
@@ -249,6 +254,8 @@ def _entries(
         [sealed] = seal(entries, account.head)
         account.head = sealed.hash
         rollups[rollup_key(sealed.entry)] += 1
+        if passes_milestone(account, 1):
+            milestones.append(rows.milestone_row(name, Standing.of(account)))
         yield rows.sealed_row(sealed)
 
 
@@ -265,6 +272,14 @@ def _write_the_rest(
     counted = [(key, (events * 1000, events)) for key, events in sorted(rollups.items())]
     connection.executemany(SQL["add_to_rollup"], [(*key, *amounts) for key, amounts in counted])
     connection.executemany(SQL["add_to_day"], [day_row(*each) for each in counted])
+    # All of it lies in one period.
+    by_period: Counter[RollupKey] = Counter()
+    for key, events in rollups.items():
+        by_period[key._replace(bucket=0)] += events
+    counted = [(key, (events * 1000, events)) for key, events in by_period.items()]
+    connection.executemany(
+        SQL["add_to_period_usage"], [(*key[:5], *amounts) for key, amounts in counted]
+    )
     for account in accounts:
         connection.execute(SQL["move_account"], rows.moved_account_row(account))
         grants = account.grants.values()
