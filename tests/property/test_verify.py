@@ -48,6 +48,8 @@ UNSAID = {
     ("accounts", "status"),
     ("budgets", "budget"),
     ("holds", "dimensions"),
+    ("holds", "salt"),
+    ("holds", "digest"),
     ("usage_events", "overdraw"),
 }
 """Columns that entries do not say (docs/proof.md)."""

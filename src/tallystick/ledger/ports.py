@@ -350,9 +350,7 @@ class Reader(Protocol):
         """All that have started, oldest first."""
         ...
 
-    async def period_record(self, organization_id: str, index: int) -> PeriodRecord | None:
-        """None where there is no such organization."""
-        ...
+    async def period_record(self, organization_id: str, index: int) -> PeriodRecord | None: ...
 
     async def consumed_between(self, organization_id: str, start: int, end: int) -> int:
         """Micro-credits in the roll-ups whose bucket starts in [start, end)."""

@@ -104,7 +104,7 @@ ORDER BY grant_id
 -- name: audit_hold
 SELECT
     organization_id, hold_id, credits, parts, captured, status, expires_at, placed, reference,
-    teamspace_id, api_key_id, meter, dimensions, created_at
+    teamspace_id, api_key_id, meter, dimensions, salt, digest, created_at
 FROM holds
 WHERE organization_id = ?1 AND hold_id = ?2
 
