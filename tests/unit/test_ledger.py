@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import pytest
 
 from tallystick.ledger.directory import Housekeeping
-from tallystick.ledger.ledger import Ledger
+from tallystick.ledger.ledger import BREATH, MAX_EVENTS, Ledger
 from tallystick.ledger.ports import (
     Changes,
     Lane,
@@ -20,6 +20,7 @@ from tallystick.ledger.ports import (
     StoreUnavailable,
     Wanted,
 )
+from tallystick.ledger.work import Work
 
 USED: dict[tuple[str | None, str], int] = {("org_a", "key_a"): 1}
 
@@ -63,3 +64,41 @@ def test_listeners_hear_of_what_was_or_may_have_been_written(
         assert [changes.keys_used for changes in heard] == [USED] * told
 
     asyncio.run(scenario())
+
+
+class Turn(NamedTuple):
+    """A unit with as many events as may be decided at once; it notes when its turn came."""
+
+    heard: list[str]
+
+    @property
+    def weight(self) -> int:
+        return BREATH
+
+    def wants(self, wanted: Wanted) -> None:
+        """Names nothing."""
+
+    def decide(self, _: Work) -> None:
+        self.heard.append("unit")
+
+
+def test_others_are_served_while_a_large_batch_is_decided() -> None:
+    async def scenario() -> list[str]:
+        ledger = Ledger(cast("Store", BrokenStore(None)))
+        heard: list[str] = []
+        units = [ledger.submit("org_a", Turn(heard)) for _ in range(MAX_EVENTS // BREATH)]
+        loop = asyncio.get_running_loop()
+
+        def neighbour() -> None:
+            heard.append("neighbour")
+            if not units[-1].done():
+                loop.call_soon(neighbour)
+
+        loop.call_soon(neighbour)
+        await asyncio.gather(*units)
+        return heard
+
+    heard = asyncio.run(scenario())
+    first, last = heard.index("unit"), len(heard) - 1 - heard[::-1].index("unit")
+    between = heard[first:last]
+    assert between == ["unit", "neighbour"] * (MAX_EVENTS // BREATH - 1)

@@ -8,6 +8,7 @@ passes through one lane, in the order it came.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from tallystick.ledger.ports import OutcomeUnknown, StoreUnavailable, Wanted
 from tallystick.ledger.work import Work
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Sequence
 
     from tallystick.ledger.ports import Changes, Lane, Store
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 256
 """Events in a batch, unless one unit has more by itself."""
+BREATH = 64
+"""Events that are decided without letting others have the event loop."""
 
 
 class Ledger:
@@ -80,8 +82,10 @@ class LaneBatch:
             unit.wants(wanted)
         work = Work(await self._lane.load(wanted))
         try:
-            outcomes = [unit.decide(work) for unit in units]
+            outcomes = await _decide(units, work)
             changes = work.finish()
+            if len(changes.entries) > BREATH:
+                await asyncio.sleep(0)
         except BaseException:
             await self._lane.abandon()
             raise
@@ -100,6 +104,19 @@ class LaneBatch:
             self._tell(changes)
             raise
         self._tell(changes)
+
+
+async def _decide(units: Sequence[Unit], work: Work) -> list[Any]:
+    """What becomes of each unit, in order; others are served in between."""
+    outcomes = []
+    weight = 0
+    for unit in units:
+        if weight >= BREATH:
+            weight = 0
+            await asyncio.sleep(0)
+        outcomes.append(unit.decide(work))
+        weight += unit.weight
+    return outcomes
 
 
 def _concerns_all(error: BaseException) -> bool:
