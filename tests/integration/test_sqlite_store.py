@@ -13,12 +13,12 @@ from typing import NoReturn
 import apsw
 import pytest
 
+from tallystick.domain.prices import PriceEnd
 from tallystick.ledger.ports import (
     BalanceRow,
     Changes,
     EntryFilter,
     Page,
-    PriceEnd,
     StoreUnavailable,
     Wanted,
 )

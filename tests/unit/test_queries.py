@@ -13,7 +13,7 @@ from tallystick.storage import queries
 from tallystick.storage.migrate import migrate
 from tallystick.storage.queries import load_statements, parse, sql_folder
 
-FILES = ("audit", "connection", "lane", "migrate", "prices", "reader", "usage")
+FILES = ("audit", "connection", "lane", "migrate", "prices", "reader", "requests", "usage")
 NO_PLAN = re.compile(r"(?:BEGIN|COMMIT|ROLLBACK|PRAGMA|CREATE)\b")
 STATEMENTS = load_statements("sqlite", *FILES)
 PLANNED = sorted(name for name, text in STATEMENTS.items() if not NO_PLAN.match(text))

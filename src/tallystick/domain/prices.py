@@ -90,6 +90,14 @@ class Price:
                 return whole + (2 * rest > self.per or (2 * rest == self.per and whole % 2 == 1))
 
 
+class PriceEnd(NamedTuple):
+    """When a price is to end: of several ends of one price, the earliest counts."""
+
+    price_id: str
+    ends_at: int
+    created_at: int
+
+
 class Line:
     """The prices of one meter and one set of dimensions, one after the other in time."""
 

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from tallystick.domain.entries import Entry, EntryKind, Sealed
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold, HoldStatus
-    from tallystick.domain.prices import Price, PriceBook
+    from tallystick.domain.prices import Price, PriceBook, PriceEnd
     from tallystick.domain.replay import Standing
     from tallystick.domain.series import Amounts, Group, Grouping
     from tallystick.domain.usage import PeriodUsageKey, RollupKey
+    from tallystick.ledger.refused import Kept, RefusedRequest
     from tallystick.ledger.statements import PeriodRecord
 
 
@@ -109,14 +110,6 @@ class PeriodUsage(NamedTuple):
 
     period_index: int
     credits: int
-
-
-class PriceEnd(NamedTuple):
-    """When a price is to end: of several ends of one price, the earliest counts."""
-
-    price_id: str
-    ends_at: int
-    created_at: int
 
 
 @dataclass(slots=True)
@@ -210,6 +203,9 @@ class Changes:
     prices: list[Price] = field(default_factory=list)
     """New ones, without their ends."""
     price_ends: list[PriceEnd] = field(default_factory=list)
+    refused: list[RefusedRequest] = field(default_factory=list)
+    refused_kept: Kept | None = None
+    """What stays of refused requests; there where `refused` are."""
 
     def concern_keys(self) -> bool:
         """Whether what a key stands for, or may do, can be another than before."""
@@ -379,6 +375,10 @@ class Reader(Protocol):
         has the value None, so that the groups of a bucket always come to all of its usage.
         """
         ...
+
+    async def refused_request(
+        self, organization_id: str, request_id: str
+    ) -> RefusedRequest | None: ...
 
     async def due(self, now: int, limit: int) -> Collection[str]:
         """Organizations whose account has something due, longest due first."""

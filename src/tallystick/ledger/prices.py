@@ -16,8 +16,7 @@ from tallystick.domain.price_book import (
     add_prices,
     end_price,
 )
-from tallystick.domain.prices import MeterPrices, PriceBook
-from tallystick.ledger.ports import PriceEnd
+from tallystick.domain.prices import MeterPrices, PriceBook, PriceEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -34,6 +34,7 @@ from tallystick.storage.sqlite_history import read_history
 from tallystick.storage.sqlite_load import load_accounts
 from tallystick.storage.sqlite_periods import read_period
 from tallystick.storage.sqlite_prices import PriceCache
+from tallystick.storage.sqlite_requests import read_refused
 from tallystick.storage.sqlite_usage import UsageSearch
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from tallystick.domain.prices import Price, PriceBook
     from tallystick.domain.series import Amounts, Group, Grouping
     from tallystick.ledger.ports import EntryFilter, History, Page, PeriodRow
+    from tallystick.ledger.refused import RefusedRequest
     from tallystick.ledger.statements import PeriodRecord
     from tallystick.storage.balances import Balances
 
@@ -242,6 +244,10 @@ class SqliteReader:
         finally:
             # In the thread, where a step may be under way that nobody waits for any more.
             self._worker.submit(connection.close)
+
+    async def refused_request(self, organization_id: str, request_id: str) -> RefusedRequest | None:
+        with translating():
+            return read_refused(self._at_once, organization_id, request_id)
 
     async def due(self, now: int, limit: int) -> list[str]:
         return [row[0] for row in await self._slow_rows("read_due", now, limit)]

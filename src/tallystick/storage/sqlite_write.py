@@ -14,6 +14,7 @@ from tallystick.storage import rows
 from tallystick.storage.hold_rows import budget_row, changed_hold_row, hold_row
 from tallystick.storage.price_rows import price_row
 from tallystick.storage.sqlite_load import SQL
+from tallystick.storage.sqlite_requests import write_refused
 from tallystick.storage.sqlite_usage import write_usage
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def write(connection: apsw.Connection, changes: Changes, loaded: Mapping[str, Lo
         run("add_to_period_usage", [(*key, *added) for key, added in used])
     if changes.holds or changes.budgets:
         _write_promises(connection, run, changes, loaded)
+    if changes.refused_kept is not None:
+        write_refused(connection, changes.refused, changes.refused_kept)
 
 
 def _write_entries(run: Run, changes: Changes) -> None:

@@ -188,6 +188,25 @@ CREATE TABLE prices (
     created_at INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE refused_requests (
+    organization_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    request_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    operation TEXT NOT NULL,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    details TEXT NOT NULL,
+    teamspace_id TEXT NOT NULL,
+    api_key_id TEXT,
+    event_ids TEXT NOT NULL,
+    rejected INTEGER NOT NULL CHECK (rejected >= 0),
+    PRIMARY KEY (organization_id, number),
+    UNIQUE (organization_id, request_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE replays (
     api_key_id TEXT NOT NULL,
     operation TEXT NOT NULL,
@@ -362,6 +381,8 @@ CREATE TRIGGER prices_refuse_update BEFORE UPDATE ON prices
 BEGIN
     SELECT raise(ABORT, 'prices are never changed');
 END;
+
+CREATE INDEX refused_requests_by_age ON refused_requests (at);
 
 CREATE INDEX replays_by_age ON replays (created_at);
 
