@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from tallystick.ledger.ports import Store
 
 HOUSEKEEPING_SECONDS: Final = 60
+NOTING_SECONDS: Final = 1
+"""How long a refused request waits to be written; a crash loses those that wait."""
 
 
 def clock() -> int:
@@ -163,6 +165,7 @@ async def upkeep(service: Service) -> AsyncIterator[None]:
     tasks = [
         _start(keep_sweeping(service.ledger, clock, _pause(INTERVAL_SECONDS), _report), "sweeper"),
         _start(_keep_house(service, _pause(HOUSEKEEPING_SECONDS)), "housekeeping"),
+        _start(_keep_noting(service, _pause(NOTING_SECONDS)), "noting of refused requests"),
     ]
     try:
         yield
@@ -203,8 +206,17 @@ async def _keep_house(service: Service, pause: Callable[[], Awaitable[None]]) ->
         await tidy(service)
 
 
+async def _keep_noting(service: Service, pause: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await pause()
+        try:
+            await service.refused.write()
+        except (StoreError, Overloaded) as failure:
+            _report(failure)
+
+
 async def tidy(service: Service) -> None:
-    """Writes when keys were last used, and forgets what idempotency keys need no longer."""
+    """Writes when keys were last used and what was refused, and forgets what nobody needs."""
     last_used = service.authenticator.last_used
     used = dict(last_used)
     last_used.clear()
@@ -214,6 +226,18 @@ async def tidy(service: Service) -> None:
     except (StoreError, Overloaded) as failure:
         for name, moment in used.items():
             last_used.setdefault(name, moment)
+        _report(failure)
+        return
+    await _tidy_refused(service)
+
+
+async def _tidy_refused(service: Service) -> None:
+    if dropped := service.refused.take_dropped():
+        logger().warning("too many requests were refused to note them all", dropped=dropped)
+    try:
+        await service.refused.write()
+        await service.refused.forget()
+    except (StoreError, Overloaded) as failure:
         _report(failure)
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.server import Server, running_server
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("holds.md", "reversals.md", "budgets.md")
+PAGES = ("holds.md", "reversals.md", "budgets.md", "requests.md")
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ async def real_ids(w: World, operation: Operation) -> dict[str, str]:
     entry = await book(w, acme, "chat/7", "5")
     key = body_of(await w.client.post(keys, json={"name": "x"}, headers=w.admin), 201)
     price = await price_of(w, "llm.tokens", credits=3, per=1_000_000)
+    refused = await w.client.get("/v1/organization/credits/holds/-", headers=await w.key(acme))
     return {
         "organization_id": acme.id,
         "teamspace_id": acme.default_teamspace_id,
@@ -40,6 +41,7 @@ async def real_ids(w: World, operation: Operation) -> dict[str, str]:
         "key_id": key["id"],
         "price_id": price["id"],
         "period_index": "0",
+        "request_id": refused.headers["x-request-id"],
     }
 
 

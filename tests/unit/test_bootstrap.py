@@ -25,6 +25,7 @@ from tallystick.config import ConfigError, Settings, resolve
 from tallystick.http.auth import Principal
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ports import Page, StoreUnavailable
+from tallystick.ledger.refused import WAITING_EACH, RefusedRequest
 from tallystick.storage.errors import AlreadyOwned
 from tallystick.storage.sqlite import SqliteStore
 from tests.harness import bearer
@@ -150,6 +151,83 @@ def test_when_keys_were_used_is_written_or_kept(tmp_path: Path) -> None:
         assert service.authenticator.last_used == {}
         [key] = await service.reads.reader.keys(None, Page(1))
         assert key.last_used_at == used[None, key.id]
+
+    in_service(tmp_path, test)
+
+
+def refused_request(number: int = 1) -> RefusedRequest:
+    return RefusedRequest(
+        organization_id="org_acme",
+        id=f"req_{number}",
+        at=bootstrap.clock(),
+        operation="book_usage",
+        method="POST",
+        path="/v1/organization/credits/usage",
+        status=402,
+        code="credit_exceeded",
+        details=b'{"reason":"x"}',
+        teamspace_id="ts_home",
+        api_key_id="key_1",
+        event_ids=("evt-1",),
+        rejected=1,
+    )
+
+
+def test_what_was_refused_outlives_the_server(tmp_path: Path) -> None:
+    request = refused_request()
+
+    async def note(running: bootstrap.Embedded) -> None:
+        async with upkeep(running.service):
+            running.service.refused.note(request)
+
+    async def ask(running: bootstrap.Embedded) -> None:
+        assert await running.service.refused.find("org_acme", request.id) == request
+        assert await running.service.refused.find("org_other", request.id) is None
+
+    in_service(tmp_path, note)
+    in_service(tmp_path, ask)
+
+
+def test_what_was_refused_is_written_within_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where it cannot be, that is reported and tried again."""
+    second, failed, written = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def pause(seconds: int) -> None:
+        if seconds != bootstrap.NOTING_SECONDS:
+            await asyncio.Event().wait()
+        await second.wait()
+        second.clear()
+
+    monkeypatch.setattr(bootstrap, "_pause", lambda seconds: lambda: pause(seconds))
+    monkeypatch.setattr(bootstrap, "_report", lambda _: failed.set())
+
+    async def test(running: bootstrap.Embedded) -> None:
+        service, request = running.service, refused_request()
+        service.ledger.listen(lambda _: written.set())
+        async with asyncio.timeout(20), upkeep(service):
+            service.refused.note(request)
+            with pytest.MonkeyPatch.context() as broken:
+                broken.setattr(service.ledger, "submit", unavailable)
+                second.set()
+                await failed.wait()
+            second.set()
+            await written.wait()
+            found = await service.reads.reader.refused_request("org_acme", request.id)
+            assert found == request
+
+    in_service(tmp_path, test)
+
+
+def test_what_could_not_be_noted_is_counted_in_the_log(tmp_path: Path) -> None:
+    async def test(running: bootstrap.Embedded) -> None:
+        for number in range(WAITING_EACH + 3):
+            running.service.refused.note(refused_request(number))
+        for expected in ([3], []):
+            with capture_logs() as logs:
+                await tidy(running.service)
+            assert [line["dropped"] for line in logs] == expected
 
     in_service(tmp_path, test)
 

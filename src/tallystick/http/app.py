@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import ApiError, FieldError, translate
-from tallystick.http.gate import TRUSTED_MS, UNJUDGED, Gate, check_media_type, refuse
+from tallystick.http.gate import TRUSTED_MS, UNJUDGED, Gate, check_media_type
 from tallystick.http.operations import MAX_BODY, STREAMED, Answer, Audience, Call, Operation
 from tallystick.http.streams import send_parts
 from tallystick.http.wire import media_type
@@ -98,14 +98,14 @@ class Fallback:
         if scope["path"] == "/" and scope["method"] in {"GET", "HEAD"}:
             return _TO_REFERENCE
         error = ApiError("resource_not_found", "no operation has this path")
-        return refuse(error, exchange.request_id, exchange.header(b"accept"))
+        return exchange.refuse(error)
 
     async def answer_bug(self, request: Request, _: Exception) -> Response:
         exchange = request.scope.get("tallystick.exchange")
         if not isinstance(exchange, Exchange):
             exchange = Exchange(self._service, self._gate, request.scope)
         error = ApiError("internal_error", "the request met a bug, which has been logged")
-        answer = refuse(error, exchange.request_id, exchange.header(b"accept"))
+        answer = exchange.refuse(error)
         response = Response(answer.body, answer.status)
         response.raw_headers = exchange.response_headers(answer)
         return response
@@ -119,6 +119,7 @@ class Exchange:
         self.request_id = next(service.request_ids)
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
         self.verdict = UNJUDGED
+        self.operation: Operation | None = None
         scope["tallystick.exchange"] = self
 
     def header(self, name: bytes) -> bytes | None:
@@ -126,6 +127,11 @@ class Exchange:
         values (RFC 9110): two keys are none, and two teamspaces are not the key's own."""
         values = [value for candidate, value in self.headers if candidate == name]
         return b", ".join(values) if values else None
+
+    def refuse(self, error: ApiError) -> Answer:
+        """The answer that an error is."""
+        accept = self.header(b"accept")
+        return self._gate.refuse(error, self.operation, self.verdict, self.request_id, accept)
 
     def response_headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
         return self._gate.finish(answer, self.verdict, self.request_id)
@@ -162,9 +168,9 @@ class PathEndpoint:
         try:
             answer = await self._answer(exchange, scope, receive)
         except ApiError as error:
-            answer = refuse(error, exchange.request_id, exchange.header(b"accept"))
+            answer = exchange.refuse(error)
         except (StoreError, Overloaded) as failure:
-            answer = refuse(translate(failure), exchange.request_id, exchange.header(b"accept"))
+            answer = exchange.refuse(translate(failure))
         except ClientGone:
             return
         await exchange.send(send, answer, receive if scope["method"] != "HEAD" else None)
@@ -174,6 +180,7 @@ class PathEndpoint:
         if operation is None:
             reason = f"{scope['method']} is not supported here"
             raise ApiError("method_not_allowed", reason, headers=[(b"allow", self._allow)])
+        exchange.operation = operation
         if operation.audience is Audience.OPEN:
             principal = self._service.authenticator.local(None)
         else:

@@ -146,6 +146,16 @@ CODES: Final[Mapping[str, Code]] = {
 }
 
 
+class Rejected(NamedTuple):
+    """Usage events that were not booked: how many, and the ids of the first."""
+
+    events: int = 0
+    ids: Sequence[str] = ()
+
+
+NO_EVENT: Final = Rejected()
+
+
 class FieldError(NamedTuple):
     """One thing wrong with a request, and where (a JSON pointer, or a query parameter)."""
 
@@ -158,7 +168,8 @@ class FieldError(NamedTuple):
 
 
 class ApiError(Exception):
-    """An answer other than success. `details` are JSON values (`msgspec.Raw` for credits)."""
+    """An answer other than success. `details` are JSON values (`msgspec.Raw` for credits);
+    `rejected` says which usage events it is about, for whoever asks later."""
 
     def __init__(
         self,
@@ -170,6 +181,7 @@ class ApiError(Exception):
         headers: Sequence[tuple[bytes, bytes]] = (),
         mitigation: str | None = None,
         retryable: bool | None = None,
+        rejected: Rejected = NO_EVENT,
     ) -> None:
         super().__init__(reason)
         self.code = CODES[code]
@@ -179,6 +191,7 @@ class ApiError(Exception):
         self.headers = list(headers)
         self.mitigation = mitigation or self.code.mitigation
         self.retryable = self.code.retryable if retryable is None else retryable
+        self.rejected = rejected
 
     def envelope(self, request_id: str | None = None) -> dict[str, object]:
         """The error as the contract's JSON; results inside a batch have no `request_id`."""

@@ -30,7 +30,7 @@ from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import ApiError, translate
 from tallystick.http.exchange import Exchange, Lane
 from tallystick.http.framing import MAX_HEAD, MAX_HEADERS, Protocol
-from tallystick.http.gate import TRUSTED_MS, check_media_type, refuse
+from tallystick.http.gate import TRUSTED_MS, check_media_type
 from tallystick.http.heads import (
     END_OF_HEAD,
     Head,
@@ -356,7 +356,9 @@ class ExpressProtocol(Protocol):
 
     def write_error(self, exchange: Exchange, error: ApiError) -> None:
         accept = exchange.judged.get(b"accept")
-        self._write(exchange, refuse(error, exchange.request_id, accept))
+        operation, verdict, request_id = exchange.operation, exchange.verdict, exchange.request_id
+        answer = self._lane.gate.refuse(error, operation, verdict, request_id, accept)
+        self._write(exchange, answer)
 
     def _write(self, exchange: Exchange, answer: Answer) -> None:
         """Sends the answer in one piece and makes room for what comes next."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tallystick.http.auth import Admission, Denied, Principal
 from tallystick.http.errors import ApiError, error_body, error_headers
+from tallystick.http.noting import note_refused
 from tallystick.http.operations import Answer, Audience
 from tallystick.http.wire import media_type
 from tallystick.limits.policy import ADDRESS_LIMIT, client_address_key, headers, uncounted
@@ -103,6 +104,23 @@ class Gate:
         wait = -(-decision.retry_after_ms // 1000)
         reason = f"{decision.limit} requests per {seconds:g} seconds are admitted here"
         return ApiError("rate_limit_exceeded", f"{reason}; a slot opens in {wait} s")
+
+    def refuse(
+        self,
+        error: ApiError,
+        operation: Operation | None,
+        verdict: Verdict,
+        request_id: str,
+        accept: bytes | None,
+    ) -> Answer:
+        """The answer that an error is, on either lane; noted where somebody passed the window."""
+        who = verdict.principal
+        if operation is not None and who is not None:
+            status, envelope = error.code.status, error.envelope()
+            note_refused(
+                self._service, operation, who, request_id, status, envelope, error.rejected
+            )
+        return refuse(error, request_id, accept)
 
     def finish(
         self, answer: Answer, verdict: Verdict, request_id: str

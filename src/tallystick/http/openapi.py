@@ -50,6 +50,10 @@ PATH_PARAMETERS: Final[Mapping[str, Schema]] = {
         "schema": {**_TEXT, "examples": ["0"]},
     },
     "price_id": _id("price", "The price's id."),
+    "request_id": {
+        "description": "The request's id: the answer's header X-Request-Id.",
+        "schema": {**_TEXT, "examples": ["req_7f3a9c2e51b804d600000001"]},
+    },
     "event_id": {
         "description": "The usage event's id, percent-encoded.",
         "schema": {**_TEXT, "examples": ["evt-42"]},

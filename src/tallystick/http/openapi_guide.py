@@ -55,7 +55,8 @@ Every error has the same shape. `error` is a code that never changes, `retryable
 same request may succeed later, `details.reason` says what was wrong. Send \
 `Accept: application/problem+json` to get RFC 9457 problem details instead. A path asked with a \
 method that it does not have answers 405 `method_not_allowed` and names those it has in `Allow`; \
-every `GET` answers `HEAD` as well.
+every `GET` answers `HEAD` as well. Why a request was refused can be asked for 7 days, by the id \
+that its answer has in `X-Request-Id`.
 """
 
 TAGS: Final[Mapping[str, str]] = {

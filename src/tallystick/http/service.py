@@ -6,6 +6,8 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from tallystick.ledger.refused import RefusedRequests
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
@@ -49,9 +51,11 @@ class Service:
     trusted_proxies: frozenset[str] = frozenset()
     limitable: frozenset[str] = frozenset()
     request_ids: Iterator[str] = field(init=False)
+    refused: RefusedRequests = field(init=False)
     replays_in_flight: set[ReplayKey] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.refused = RefusedRequests(self.ledger, self.clock)
         self.request_ids = _request_ids(f"req_{self.entropy(8).hex()}")
 
 

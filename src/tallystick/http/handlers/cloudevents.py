@@ -145,4 +145,6 @@ def below(at: str, error: ApiError) -> ApiError:
     _, _, path = field.pointer.partition("/")
     first, slash, rest = path.partition("/")
     place = f"/{_PLACES.get(first, first)}{slash}{rest}" if path else ""
-    return invalid(at + place, field.message, field.code, error.details)
+    placed = invalid(at + place, field.message, field.code, error.details)
+    placed.rejected = error.rejected
+    return placed

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tallystick.domain.errors import Refusal
 from tallystick.http.auth import Denied
-from tallystick.http.errors import ApiError
+from tallystick.http.errors import ApiError, Rejected
 from tallystick.http.handlers.receipts import RejectedLine, UsageImport, interrupted
 from tallystick.http.handlers.usage_events import is_event_id, read_event, to_command
+from tallystick.http.noting import note_rejected
 from tallystick.http.operations import Answer, Call, answer
 from tallystick.http.refusals import refusal_error
 from tallystick.http.shapes import not_found
@@ -242,7 +243,11 @@ class UsageStream:
         """The answer, when everything that was sent on has been decided."""
         while self._in_flight:
             await self._land()
-        return answer(200, self._tally)
+        tally, errors = self._tally, self._tally.errors
+        ids = [error.id for error in errors if error.id is not None]
+        first = errors[0].error if errors else None
+        note_rejected(self._call, first, Rejected(tally.rejected, ids))
+        return answer(200, tally)
 
     def abandon(self) -> None:
         """Lets go of what nobody will wait for any more; it is booked or not, as it happens."""

@@ -17,7 +17,7 @@ from tallystick.domain.credits import format_credits
 from tallystick.domain.entries import uncovered
 from tallystick.domain.errors import Refusal
 from tallystick.domain.periods import format_instant
-from tallystick.http.errors import ApiError, translate
+from tallystick.http.errors import ApiError, Rejected, translate
 from tallystick.http.operations import Answer
 from tallystick.http.refusals import refusal_error
 from tallystick.http.shapes import Credits, Quantity, Response, Time
@@ -112,10 +112,12 @@ class Rating(msgspec.Struct):
 _decode_rating: Final = msgspec.json.Decoder(Rating).decode
 
 
-def receipt_answer(outcome: Booked | Refusal) -> Answer:
+def receipt_answer(event_id: str, outcome: Booked | Refusal) -> Answer:
     """The answer to a single event; raises what refused it."""
     if isinstance(outcome, Refusal):
-        raise refusal_error(outcome)
+        error = refusal_error(outcome)
+        error.rejected = Rejected(1, [event_id])
+        raise error
     return Answer(200 if outcome.duplicate else 201, receipt_json(outcome).encode())
 
 
@@ -134,6 +136,9 @@ class BatchResults:
     _data: list[str] = field(default_factory=list)
     _booked: int = 0
     _duplicates: int = 0
+    _rejected_ids: list[str] = field(default_factory=list)
+    first_error: dict[str, Any] | None = None
+    """The envelope of the first event that was rejected."""
 
     def __len__(self) -> int:
         return len(self._data)
@@ -141,8 +146,10 @@ class BatchResults:
     def add(self, commands: Sequence[BookUsage], outcomes: Sequence[Booked | Refusal]) -> None:
         for command, outcome in zip(commands, outcomes, strict=True):
             if isinstance(outcome, Refusal):
-                error = self.place(refusal_error(outcome))
-                self._data.append(_rejected_json(command.event_id, error))
+                envelope = self.place(refusal_error(outcome)).envelope()
+                self._data.append(_rejected_json(command.event_id, envelope))
+                self._rejected_ids.append(command.event_id)
+                self.first_error = self.first_error or envelope
                 continue
             self._data.append(receipt_json(outcome))
             if outcome.duplicate:
@@ -150,19 +157,22 @@ class BatchResults:
             else:
                 self._booked += 1
 
+    @property
+    def rejected(self) -> Rejected:
+        return Rejected(len(self._rejected_ids), self._rejected_ids)
+
     def answer(self) -> Answer:
-        rejected = len(self._data) - self._booked - self._duplicates
         return Answer(
             200,
             (
                 f'{{"object":"list","data":[{",".join(self._data)}],"booked":{self._booked},'
-                f'"duplicates":{self._duplicates},"rejected":{rejected}}}'
+                f'"duplicates":{self._duplicates},"rejected":{len(self._rejected_ids)}}}'
             ).encode(),
         )
 
 
-def _rejected_json(event_id: str, error: ApiError) -> str:
-    return encode({"id": event_id, "status": "rejected", "error": error.envelope()}).decode()
+def _rejected_json(event_id: str, envelope: dict[str, object]) -> str:
+    return encode({"id": event_id, "status": "rejected", "error": envelope}).decode()
 
 
 # The events of a batch were booked at one instant.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from msgspec import Meta
 
 from tallystick.domain.directory import Scope
-from tallystick.http.errors import ApiError
+from tallystick.http.errors import ApiError, Rejected
 from tallystick.http.handlers.cloudevents import (
     CloudEvent,
     below,
@@ -38,10 +38,12 @@ from tallystick.http.handlers.usage_events import (
     UsageEvent,
     UsageRequest,
     batch,
+    is_event_id,
     read_request,
     single,
     to_command,
 )
+from tallystick.http.noting import note_rejected
 from tallystick.http.operations import Answer, Call, Operation, Pending
 from tallystick.http.refusals import Asked, Subject, refusal_error
 from tallystick.http.shapes import not_found
@@ -75,7 +77,13 @@ def _book_json(call: Call) -> Awaitable[Answer]:
     now = call.service.clock()
     events = batch(request)
     if events is None:
-        return _book_one(call, single(request, call.principal, now, call.service.entropy))
+        try:
+            command = single(request, call.principal, now, call.service.entropy)
+        except ApiError as error:
+            if isinstance(request.id, str) and is_event_id(request.id):
+                error.rejected = Rejected(1, [request.id])
+            raise
+        return _book_one(call, command)
     return _book_batch(call, events, now, atomic=request.atomic is True)
 
 
@@ -92,11 +100,11 @@ async def _in_cloud_event(answer: Awaitable[Answer]) -> Answer:
 
 
 def _book_one(call: Call, command: BookUsage) -> Pending:
-    return Pending(_submit(call, (command,)), _receipt)
+    return Pending(_submit(call, (command,)), partial(_receipt, command.event_id))
 
 
-def _receipt(decision: object) -> Answer:
-    return receipt_answer(_outcomes(decision)[0])
+def _receipt(event_id: str, decision: object) -> Answer:
+    return receipt_answer(event_id, _outcomes(decision)[0])
 
 
 async def _book_batch(
@@ -139,6 +147,7 @@ async def _book_each(call: Call, commands: Sequence[BookUsage], results: BatchRe
         except (StoreError, Overloaded) as failure:
             raise interrupted(failure, is_partial=start > 0) from failure
         results.add(chunk, outcomes)
+    note_rejected(call, results.first_error, results.rejected)
     return results.answer()
 
 
@@ -148,7 +157,9 @@ async def _book_all_or_none(call: Call, commands: Sequence[BookUsage]) -> Answer
         event_id = commands[decision.index].event_id
         at = f"/events/{decision.index}"
         asked = Asked(Subject.USAGE, at=at)
-        raise refusal_error(decision.refusal, asked, index=decision.index, id=event_id)
+        error = refusal_error(decision.refusal, asked, index=decision.index, id=event_id)
+        error.rejected = Rejected(len(commands), [command.event_id for command in commands])
+        raise error
     results = BatchResults()
     results.add(commands, _outcomes(decision))
     return results.answer()
