@@ -48,7 +48,7 @@ def live(folder: Path, chance: random.Random, synchronous: Synchronous) -> Run:
     run = Run()
 
     def before(_: str, __: str) -> None:
-        if chance.random() < 0.003:
+        if chance.random() < 0.006:
             run.cuts.append(disk.cut())
 
     disk = ForgetfulDisk(before)
