@@ -29,6 +29,8 @@ from tallystick.domain.quantities import format_quantity
 from tallystick.domain.refusals import beyond_sums, not_active, unauthorized
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tallystick.domain.account import Account
     from tallystick.domain.commands import BookUsage, CaptureHold, Earlier, Outcome
     from tallystick.domain.dimensions import KeptDimensions
@@ -177,11 +179,16 @@ def capture_hold(
 
 def _like_hold(command: CaptureHold, hold: Hold) -> CaptureHold:
     """The command with what it leaves out taken from the hold."""
-    dimensions = command.dimensions
-    if dimensions is None:
-        dimensions = None if hold.dimensions is None else json.loads(hold.dimensions)
     meter = hold.meter if command.meter is None else command.meter
-    return replace(command, meter=meter, dimensions=dimensions)
+    return replace(command, meter=meter, dimensions=captured_dimensions(command, hold))
+
+
+def captured_dimensions(command: CaptureHold, hold: Hold) -> Mapping[str, str] | None:
+    """Those of the capture, or of its hold where it names none."""
+    if command.dimensions is None and hold.dimensions is not None:
+        facts: dict[str, str] = json.loads(hold.dimensions)
+        return facts
+    return command.dimensions
 
 
 def _content(command: CaptureHold, hold: Hold, kept: KeptDimensions | None) -> bytes:

@@ -5,7 +5,6 @@ Usage is not here: it is what nearly every command of a batch is, and `units` as
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from tallystick.domain.commands import (
@@ -22,9 +21,10 @@ from tallystick.domain.commands import (
     SetStatus,
     VoidGrant,
 )
+from tallystick.domain.spending import captured_dimensions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from tallystick.domain.account import Account
     from tallystick.domain.commands import Command
@@ -97,7 +97,7 @@ def note(work: Work, account: Account, command: Command, entries: Sequence[Entry
         case SetBudget() | RemoveBudget():
             work.note_budget(account, command.subject_id)
         case CaptureHold() if entries:
-            dimensions = _dimensions(account, command)
+            dimensions = captured_dimensions(command, account.holds[command.hold_id])
             work.note_usage(entries[0], dimensions, overdraw=command.overdraw, salt=command.salt)
         case ReverseUsage() if entries:
             work.note_reversal(entries[0])
@@ -106,12 +106,3 @@ def note(work: Work, account: Account, command: Command, entries: Sequence[Entry
         case PlaceHold(reference=str(reference)) if entries:
             hold = account.holds[entries[0].hold_id or ""]
             work.note_hold(reference, entries[0], hold)
-
-
-def _dimensions(account: Account, command: CaptureHold) -> Mapping[str, str] | None:
-    """Those of the capture, or of its hold where it names none."""
-    held = account.holds[command.hold_id].dimensions
-    if command.dimensions is None and held is not None:
-        facts: dict[str, str] = json.loads(held)
-        return facts
-    return command.dimensions
