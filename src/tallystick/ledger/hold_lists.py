@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tallystick.domain.holds import HoldStatus
-from tallystick.ledger.lists import goes_newer
+from tallystick.ledger.lists import cursor_of, goes_newer
 from tallystick.ledger.ports import UnknownCursor
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def list_holds(
 
 async def _position(reader: Reader, account: Account, page: Page) -> int | None:
     """Where the page begins: the ledger sequence of the hold that the cursor names."""
-    cursor = page.before if page.after is None else page.after
+    cursor = cursor_of(page)
     if cursor is None:
         return None
     hold = account.holds.get(cursor) or await reader.hold(account.organization_id, cursor)

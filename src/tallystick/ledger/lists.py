@@ -36,7 +36,7 @@ async def walk(
     travelled too, and raises UnknownCursor. A cursor may name an object that is not kept.
     """
     towards_newer = goes_newer(page)
-    cursor = page.before if page.after is None else page.after
+    cursor = cursor_of(page)
     position = next((at for at, item in enumerate(ahead) if identify(item) == cursor), None)
     if position is not None:
         beyond = ahead[position + 1 :] if towards_newer else ahead[:position]
@@ -58,10 +58,15 @@ async def walk_all(page: Page, items: Sequence[T], identify: Callable[[T], str])
 
 async def _nothing_stored(page: Page) -> Sequence[Any]:
     """What the page names and the items at hand have not is unknown."""
-    cursor = page.before if page.after is None else page.after
+    cursor = cursor_of(page)
     if cursor is not None:
         raise UnknownCursor(cursor)
     return ()
+
+
+def cursor_of(page: Page) -> str | None:
+    """The id beyond which the page begins."""
+    return page.before if page.after is None else page.after
 
 
 def goes_newer(page: Page) -> bool:

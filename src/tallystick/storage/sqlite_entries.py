@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tallystick.domain.entries import EntryKind
 from tallystick.domain.ids import sequence_of
-from tallystick.ledger.lists import goes_newer
+from tallystick.ledger.lists import cursor_of, goes_newer
 from tallystick.ledger.ports import UnknownCursor
 from tallystick.storage import rows
 from tallystick.storage.queries import load_statements
@@ -129,7 +129,7 @@ class EntrySearch:
         return range(start, stop)
 
     def _beyond_cursor(self, last: int) -> tuple[int, int]:
-        cursor = self._page.before if self._page.after is None else self._page.after
+        cursor = cursor_of(self._page)
         if cursor is None:
             return 1, last + 1
         sequence = sequence_of(self._organization_id, cursor)

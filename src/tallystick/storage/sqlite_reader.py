@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import apsw
 
-from tallystick.ledger.lists import goes_newer
+from tallystick.ledger.lists import cursor_of, goes_newer
 from tallystick.ledger.ports import BalanceRow, Credential, UnknownCursor, UsageRecord
 from tallystick.storage import rows
 from tallystick.storage.hold_rows import hold_from
@@ -308,7 +308,7 @@ def _page(
     """
     towards_newer = goes_newer(page)
     start: tuple[int, str] = _BEFORE_ALL if towards_newer else beyond
-    cursor = page.before if page.after is None else page.after
+    cursor = cursor_of(page)
     if cursor is not None:
         found: list[Any] = connection.execute(kind.position, (scope, cursor)).fetchall()
         if not found:
