@@ -24,7 +24,7 @@ from tallystick.http.framing import Protocol
 from tallystick.http.gate import Gate
 from tallystick.http.handlers.table import OPERATIONS
 from tallystick.ledger.coalesce import Coalescer
-from tallystick.ledger.ports import EntryFilter, Page
+from tallystick.ledger.reading import EntryFilter, Page
 from tallystick.limits.policy import ADDRESS_LIMIT
 from tests.harness import World, world
 

@@ -25,7 +25,8 @@ from tallystick.http.service import Service
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.directory import CreateKey, Housekeeping
 from tallystick.ledger.ledger import Ledger
-from tallystick.ledger.ports import Page, StoreError
+from tallystick.ledger.ports import StoreError
+from tallystick.ledger.reading import Page
 from tallystick.ledger.reads import Reads
 from tallystick.ledger.sweeper import INTERVAL_SECONDS, keep_sweeping
 from tallystick.ledger.units import REPLAYS_KEPT

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import apsw
 
-from tallystick.ledger.ports import Changes, Lane, Reader, Snapshot, Store, Wanted
+from tallystick.ledger.ports import Changes, Lane, Snapshot, Store, Wanted
+from tallystick.ledger.reading import Reader
 from tallystick.ledger.work import Unit, Work
 from tallystick.storage.sqlite import SqliteStore
 

@@ -11,7 +11,7 @@ import pytest
 from tallystick.domain.commands import Command, ReverseUsage, VoidGrant
 from tallystick.domain.entries import EntryKind, Sealed
 from tallystick.domain.ids import entry_id
-from tallystick.ledger.ports import EntryFilter, Page, UnknownCursor
+from tallystick.ledger.reading import EntryFilter, Page, UnknownCursor
 from tallystick.ledger.units import AccountUnit
 from tests.conformance.backend import START, Backend
 from tests.conformance.samples import ACME, OTHER, new_organization, top_up, usage

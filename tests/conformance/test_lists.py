@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tallystick.ledger.ports import Changes, Page, Reader, UnknownCursor, Wanted
+from tallystick.ledger.ports import Changes, Wanted
+from tallystick.ledger.reading import Page, Reader, UnknownCursor
 from tallystick.ledger.units import AccountUnit
 from tests.conformance.backend import START, Backend
 from tests.conformance.samples import (

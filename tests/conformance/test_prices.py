@@ -10,8 +10,9 @@ from tallystick.domain.commands import Booked, BookUsage, usage_content
 from tallystick.domain.errors import Reason, Refusal
 from tallystick.domain.prices import Price, PriceEnd, Rounding
 from tallystick.domain.quantities import NANO
-from tallystick.ledger.ports import Changes, Page, Wanted
+from tallystick.ledger.ports import Changes, Wanted
 from tallystick.ledger.prices import AddPrices, EndPrice
+from tallystick.ledger.reading import Page
 from tallystick.ledger.units import AccountUnit
 from tallystick.ledger.work import Work
 from tests.conformance.backend import START, Backend

@@ -21,7 +21,8 @@ from tallystick.domain.entries import EntryKind
 from tallystick.domain.holds import Hold, HoldStatus
 from tallystick.domain.usage import PeriodUsageKey, RollupKey
 from tallystick.ledger.budgets import BudgetState, BudgetUnit
-from tallystick.ledger.ports import Changes, Page, PeriodUsage, UnknownCursor, Wanted
+from tallystick.ledger.ports import Changes, PeriodUsage, Wanted
+from tallystick.ledger.reading import Page, UnknownCursor
 from tallystick.ledger.units import AccountUnit
 from tests.conformance.backend import START, Backend
 from tests.conformance.samples import (

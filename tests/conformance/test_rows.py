@@ -15,10 +15,7 @@ from tallystick.domain.grants import GrantKind, GrantStatus
 from tallystick.domain.plans import Plan
 from tallystick.domain.usage import BUCKET, RollupKey
 from tallystick.ledger.ports import (
-    BalanceRow,
     Changes,
-    EntryFilter,
-    Page,
     PeriodRow,
     Replay,
     ReplayKey,
@@ -26,6 +23,7 @@ from tallystick.ledger.ports import (
     UsageRow,
     Wanted,
 )
+from tallystick.ledger.reading import BalanceRow, EntryFilter, Page
 from tests.conformance.backend import START, Backend
 from tests.conformance.samples import (
     ACME,
@@ -323,11 +321,12 @@ def test_rollups_add_up(backend: Backend) -> None:
 
 
 def test_replays(backend: Backend) -> None:
-    keys = [ReplayKey("key_1", "grants.create", UNICODE), ReplayKey("", "grants.create", UNICODE)]
-    first = Replay(keys[0], ACME, bytes(32), 201, b'{"a": "\xc3\xa9\x00"}', START)
-    second = Replay(keys[1], "", bytes(32), 200, b"", START + 1)
+    operation = ("grants.create", UNICODE)
+    keys = [ReplayKey(ACME, "key_1", *operation), ReplayKey("", "", *operation)]
+    first = Replay(keys[0], bytes(32), 201, b'{"a": "\xc3\xa9\x00"}', START)
+    second = Replay(keys[1], bytes(32), 200, b"", START + 1)
     backend.write(Changes(replays={first.key: first, second.key: second}))
-    wanted = Wanted(replays={*keys, ReplayKey("key_2", "grants.create", UNICODE)})
+    wanted = Wanted(replays={*keys, ReplayKey(ACME, "key_2", *operation)})
     assert backend.load(wanted).replays == {first.key: first, second.key: second}
     first = first._replace(status=200, body=b"again", created_at=START + 2)
     backend.write(Changes(replays={first.key: first}))

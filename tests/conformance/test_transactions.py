@@ -12,16 +12,8 @@ import pytest
 from tallystick.domain.account import Account
 from tallystick.domain.entries import EntryKind, seal
 from tallystick.domain.usage import RollupKey
-from tallystick.ledger.ports import (
-    BalanceRow,
-    Changes,
-    EntryFilter,
-    Page,
-    StatementRejected,
-    StoreUnavailable,
-    UsageRow,
-    Wanted,
-)
+from tallystick.ledger.ports import Changes, StatementRejected, StoreUnavailable, UsageRow, Wanted
+from tallystick.ledger.reading import BalanceRow, EntryFilter, Page
 from tallystick.ledger.units import AccountUnit
 from tests.conformance.backend import BUSY_TIMEOUT_MS, START, Backend
 from tests.conformance.samples import (

@@ -15,16 +15,14 @@ import pytest
 
 from tallystick.domain.directory import Secret
 from tallystick.ledger.ports import (
-    BalanceRow,
     Changes,
-    EntryFilter,
     OutcomeUnknown,
-    Page,
     StatementRejected,
     StoreError,
     StoreUnavailable,
     Wanted,
 )
+from tallystick.ledger.reading import BalanceRow, EntryFilter, Page
 from tallystick.ledger.units import AccountUnit
 from tallystick.ledger.work import Work
 from tallystick.storage.sqlite import SqliteStore

@@ -24,8 +24,9 @@ from tallystick.domain.account import Account
 from tallystick.domain.commands import AccountStatus, ChangePlan, Command, SetStatus, VoidGrant
 from tallystick.domain.grants import burn_key
 from tallystick.ledger.directory import UpdateOrganization
-from tallystick.ledger.ports import BalanceRow, OutcomeUnknown, StoreError, Wanted
+from tallystick.ledger.ports import OutcomeUnknown, StoreError, Wanted
 from tallystick.ledger.prices import AddPrices, EndPrice
+from tallystick.ledger.reading import BalanceRow
 from tallystick.ledger.units import AccountUnit
 from tallystick.ledger.work import Unit, Work
 from tallystick.storage.balances import Balances

@@ -15,14 +15,8 @@ import apsw
 import pytest
 
 from tallystick.domain.entries import GENESIS, Sealed, seal
-from tallystick.ledger.ports import (
-    BalanceRow,
-    Changes,
-    EntryFilter,
-    Page,
-    StoreError,
-    Wanted,
-)
+from tallystick.ledger.ports import Changes, StoreError, Wanted
+from tallystick.ledger.reading import BalanceRow, EntryFilter, Page
 from tallystick.ledger.units import AccountUnit
 from tallystick.ledger.work import Work
 from tallystick.storage.sqlite import SqliteStore, Synchronous

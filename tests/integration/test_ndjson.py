@@ -15,7 +15,8 @@ import pytest
 
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.directory import RevokeKey
-from tallystick.ledger.ports import Changes, OutcomeUnknown, Page, StoreUnavailable
+from tallystick.ledger.ports import Changes, OutcomeUnknown, StoreUnavailable
+from tallystick.ledger.reading import Page
 from tallystick.ledger.work import Unit
 from tests.harness import Headers, World, in_world
 from tests.refusals import NDJSON

@@ -10,7 +10,7 @@ import pytest
 from tallystick.domain.account import Account
 from tallystick.domain.commands import ReverseUsage
 from tallystick.domain.directory import Organization
-from tallystick.ledger.ports import EntryFilter, Page
+from tallystick.ledger.reading import EntryFilter, Page
 from tallystick.ledger.units import AccountUnit, AdvanceUnit
 from tallystick.storage import sqlite_entries
 from tests.harness import World, in_world

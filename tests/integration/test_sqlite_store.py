@@ -14,14 +14,8 @@ import apsw
 import pytest
 
 from tallystick.domain.prices import PriceEnd
-from tallystick.ledger.ports import (
-    BalanceRow,
-    Changes,
-    EntryFilter,
-    Page,
-    StoreUnavailable,
-    Wanted,
-)
+from tallystick.ledger.ports import Changes, StoreUnavailable, Wanted
+from tallystick.ledger.reading import BalanceRow, EntryFilter, Page
 from tallystick.storage import sqlite_entries
 from tallystick.storage.errors import StoreNotUsable
 from tallystick.storage.sqlite import Database, SqliteStore

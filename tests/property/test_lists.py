@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.ledger.lists import walk
-from tallystick.ledger.ports import Page, UnknownCursor
+from tallystick.ledger.reading import Page, UnknownCursor
 
 
 def page_of(rows: list[int], page: Page) -> list[int]:

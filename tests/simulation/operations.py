@@ -85,7 +85,7 @@ def operation(step: Step, tenant: Tenant, clock: int, kept: Kept) -> Operation:
         return Operation(tenant, PoisonUnit(unit), _never)
     plain = Operation(tenant, unit, _judging(tenant, asked, is_atomic=unit.atomic))
     key = step.maybe("key")
-    return plain if key is None else _keyed(plain, ReplayKey("key", step.what, key), step, kept)
+    return plain if key is None else _keyed(plain, ReplayKey("", "key", step.what, key), step, kept)
 
 
 def sweeping(tenant: Tenant, unit: AdvanceUnit) -> Operation:

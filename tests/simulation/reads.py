@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from tallystick.domain.holds import HoldStatus
-from tallystick.ledger.ports import Page
+from tallystick.ledger.reading import Page
 from tallystick.ledger.reads import Balance, NotYet, Reads
 from tests.oracle import Oracle
 from tests.oracle_words import Fact

@@ -27,17 +27,17 @@ from tallystick.ledger.ports import (
     Changes,
     Lane,
     OutcomeUnknown,
-    Reader,
     Replay,
     ReplayKey,
     Snapshot,
     StoreError,
     Wanted,
 )
+from tallystick.ledger.reading import Reader
 from tallystick.ledger.work import Unit, Work
 from tallystick.storage.sqlite import SqliteStore
 
-MARK: Final = ReplayKey("", "simulation", "batch")
+MARK: Final = ReplayKey("", "", "simulation", "batch")
 _READ_MARK: Final = "SELECT body FROM replays WHERE operation = 'simulation'"
 
 
@@ -91,7 +91,7 @@ class Witness:
     def begin(self, batch: Batch, changes: Changes) -> None:
         """The batch's changes are about to be written; its mark is added to them."""
         body = str(batch.number).encode()
-        changes.replays[MARK] = Replay(MARK, "", b"", 200, body, batch.now)
+        changes.replays[MARK] = Replay(MARK, b"", 200, body, batch.now)
         batch.entries = list(changes.entries)
         batch.fate = Fate.UNDER_WAY
         self._under_way = batch

@@ -15,7 +15,8 @@ from tallystick.domain.keys import secret_digest
 from tallystick.http import auth
 from tallystick.http.auth import Authenticator, Denied, Principal
 from tallystick.http.lately import GENERATION_SECONDS
-from tallystick.ledger.ports import Changes, Credential, Reader
+from tallystick.ledger.ports import Changes
+from tallystick.ledger.reading import Credential, Reader
 from tallystick.limits.policy import Limits
 
 NOW = 1_800_000_000_000_000

@@ -24,7 +24,8 @@ from tallystick.bootstrap import (
 from tallystick.config import ConfigError, Settings, resolve
 from tallystick.http.auth import Principal
 from tallystick.ledger.coalesce import Overloaded
-from tallystick.ledger.ports import Page, StoreUnavailable
+from tallystick.ledger.ports import StoreUnavailable
+from tallystick.ledger.reading import Page
 from tallystick.ledger.refused import WAITING_EACH, RefusedRequest
 from tallystick.storage.errors import AlreadyOwned
 from tallystick.storage.sqlite import SqliteStore

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tallystick.ledger.coalesce import Coalescer, Overloaded
+from tallystick.ledger.coalesce import AGAIN, Coalescer, Overloaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from tallystick.ledger.coalesce import Again
 
 
 class Airline:
@@ -163,5 +165,42 @@ def test_drained_returns_when_all_have_their_answers() -> None:
         futures = [coalescer.submit(item) for item in (1, 2, 3)]
         await coalescer.drained()
         assert [future.result() for future in futures] == [-1, -2, -3]
+
+    asyncio.run(scenario())
+
+
+def test_what_has_to_wait_goes_before_what_came_after_it() -> None:
+    flights: list[list[int]] = []
+
+    async def fly(items: Sequence[int]) -> list[int | Again]:
+        flights.append(list(items))
+        if len(flights) == 1:
+            coalescer.submit(5)
+        return [AGAIN if len(flights) < 3 and item in {2, 4} else -item for item in items]
+
+    coalescer = Coalescer[int, int](fly, max_weight=4)
+
+    async def scenario() -> None:
+        answers = await asyncio.gather(*map(coalescer.submit, [1, 2, 3, 4]))
+        assert answers == [-1, -2, -3, -4]
+        assert flights == [[1, 2, 3, 4], [2, 4, 5], [2, 4]]
+        await coalescer.drained()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_tried_alone_and_has_to_wait_stays_before_the_others() -> None:
+    flights: list[list[int]] = []
+
+    async def fly(items: Sequence[int]) -> list[int | Again]:
+        flights.append(list(items))
+        if len(items) > 1:
+            raise ValueError("together they fail")
+        return [AGAIN if len(flights) == 2 else -item for item in items]
+
+    async def scenario() -> None:
+        coalescer = Coalescer[int, int](fly)
+        assert await asyncio.gather(*map(coalescer.submit, [1, 2])) == [-1, -2]
+        assert flights == [[1, 2], [1], [1], [2]]
 
     asyncio.run(scenario())

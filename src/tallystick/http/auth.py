@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from tallystick.domain.directory import Organization, Teamspace
-    from tallystick.ledger.ports import Changes, Credential, Reader
+    from tallystick.ledger.ports import Changes
+    from tallystick.ledger.reading import Credential, Reader
     from tallystick.limits.policy import Limits
 
 _MAX_REMEMBERED: Final = 10_000

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from tallystick.http.auth import Principal
+    from tallystick.http.operations import Operation
     from tallystick.ledger.work import Unit
 
 HEADER: Final = b"idempotency-key"
@@ -57,7 +59,7 @@ async def carry_out(
     key = _key_of(call) if call.operation.idempotent else None
     if key is None:
         return _answer(show(await call.service.ledger.submit(organization_id, unit)))
-    name = ReplayKey(call.principal.api_key_id or "", call.operation.name, key)
+    name = _name(call.principal, call.operation, key)
     once = IdempotentUnit(
         unit=unit,
         key=name,
@@ -71,6 +73,11 @@ async def carry_out(
     if isinstance(outcome, Replay):
         return Answer(outcome.status, outcome.body, headers=(REPLAYED,))
     return _answer(show(outcome))
+
+
+def _name(who: Principal, operation: Operation, key: str) -> ReplayKey:
+    of = "" if who.is_operator else who.organization_id
+    return ReplayKey(of, who.api_key_id or "", operation.name, key)
 
 
 async def _alone(call: Call, once: IdempotentUnit) -> object:

@@ -14,7 +14,7 @@ from tallystick.domain.periods import InvalidInstant, parse_instant
 from tallystick.domain.quantities import MAX_DIGITS
 from tallystick.http.errors import ApiError, FieldError
 from tallystick.http.operations import Answer, Parameter, answer
-from tallystick.ledger.ports import Page, UnknownCursor
+from tallystick.ledger.reading import Page, UnknownCursor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

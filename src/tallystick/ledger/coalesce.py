@@ -7,6 +7,9 @@ weight, after one turn more: clients who have just been answered ask again at on
 otherwise travel in two groups by turns, in twice as many flights. Nobody waits for a timer: alone,
 an item pays one round trip; in a crowd, the crowd does.
 
+An item whose answer is `AGAIN` has not had its turn: it goes on the next flight, before all that
+came after it.
+
 A flight that fails as a whole is flown again one item at a time, so that one bad item harms nobody
 else, unless its error says that trying again is pointless (`is_final`). Items keep their order.
 
@@ -17,8 +20,9 @@ gone away leaves a cancelled future behind, which is skipped.
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -30,6 +34,15 @@ Boarding = tuple[Item, "asyncio.Future[Result]", int]
 """What waits: an item, who hears of it, and its weight."""
 
 
+class Again(enum.Enum):
+    """What a flight answers for an item that is to go on the next one."""
+
+    AGAIN = enum.auto()
+
+
+AGAIN: Final = Again.AGAIN
+
+
 class Overloaded(RuntimeError):
     """More is waiting than may wait; nothing was done."""
 
@@ -39,7 +52,7 @@ class Coalescer(Generic[Item, Result]):
 
     def __init__(
         self,
-        fly: Callable[[Sequence[Item]], Coroutine[None, None, Sequence[Result]]],
+        fly: Callable[[Sequence[Item]], Coroutine[None, None, Sequence[Result | Again]]],
         *,
         weigh: Callable[[Item], int] = lambda _: 1,
         max_weight: int = 256,
@@ -58,7 +71,7 @@ class Coalescer(Generic[Item, Result]):
         self._waiting: deque[Boarding[Item, Result]] = deque()
         self._alone: deque[Boarding[Item, Result]] = deque()
         self._weight = 0
-        self._flight: asyncio.Task[Sequence[Result]] | None = None
+        self._flight: asyncio.Task[Sequence[Result | Again]] | None = None
 
     def submit(self, item: Item) -> asyncio.Future[Result]:
         """Queues `item`; raises Overloaded where too many wait."""
@@ -87,7 +100,7 @@ class Coalescer(Generic[Item, Result]):
 
     async def _take_off(
         self, batch: list[Boarding[Item, Result]], *, follows: bool
-    ) -> Sequence[Result]:
+    ) -> Sequence[Result | Again]:
         if follows:
             await asyncio.sleep(0)
         self._board(batch)
@@ -108,15 +121,13 @@ class Coalescer(Generic[Item, Result]):
 
     def _land(
         self,
-        flight: asyncio.Task[Sequence[Result]],
+        flight: asyncio.Task[Sequence[Result | Again]],
         batch: list[Boarding[Item, Result]],
     ) -> None:
         self._flight = None
         error = asyncio.CancelledError() if flight.cancelled() else flight.exception()
         if error is None:
-            for (_, future, _), result in zip(batch, flight.result(), strict=True):
-                if not future.done():
-                    future.set_result(result)
+            self._hand_out(batch, flight.result())
         elif len(batch) > 1 and not self._is_final(error):
             self._alone.extend(batch)
         else:
@@ -124,6 +135,21 @@ class Coalescer(Generic[Item, Result]):
                 _fail(future, error)
         if self._alone or self._waiting:
             self._start(flight.get_loop(), follows=True)
+
+    def _hand_out(
+        self, batch: list[Boarding[Item, Result]], results: Sequence[Result | Again]
+    ) -> None:
+        again = []
+        for boarding, result in zip(batch, results, strict=True):
+            if result is AGAIN:
+                again.append(boarding)
+            elif not boarding[1].done():
+                boarding[1].set_result(result)
+        if self._alone:
+            self._alone.extendleft(reversed(again))
+        elif again:
+            self._waiting.extendleft(reversed(again))
+            self._weight += sum(weight for _, _, weight in again)
 
 
 def _fail(future: asyncio.Future[Result], error: BaseException) -> None:

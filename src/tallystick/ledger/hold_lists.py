@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from tallystick.domain.holds import HoldStatus
 from tallystick.ledger.lists import cursor_of, goes_newer
-from tallystick.ledger.ports import UnknownCursor
+from tallystick.ledger.reading import UnknownCursor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tallystick.domain.account import Account
     from tallystick.domain.holds import Hold
-    from tallystick.ledger.ports import Page, Reader
+    from tallystick.ledger.reading import Page, Reader
 
 
 async def list_holds(

@@ -12,14 +12,14 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from tallystick.ledger.coalesce import Coalescer
+from tallystick.ledger.coalesce import AGAIN, Coalescer
 from tallystick.ledger.ports import OutcomeUnknown, StoreUnavailable, Wanted
 from tallystick.ledger.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tallystick.ledger.ports import Changes, Lane, Store
+    from tallystick.ledger.ports import Changes, Lane, Snapshot, Store
     from tallystick.ledger.work import Unit
 
 MAX_EVENTS = 256
@@ -108,15 +108,26 @@ class LaneBatch:
 
 async def _decide(units: Sequence[Unit], work: Work) -> list[Any]:
     """What becomes of each unit, in order; others are served in between."""
-    outcomes = []
+    outcomes: list[Any] = []
     weight = 0
     for unit in units:
+        if work.snapshot.elsewhere and _concerns(unit, work.snapshot):
+            outcomes.append(AGAIN)
+            continue
         if weight >= BREATH:
             weight = 0
             await asyncio.sleep(0)
         outcomes.append(unit.decide(work))
         weight += unit.weight
     return outcomes
+
+
+def _concerns(unit: Unit, snapshot: Snapshot) -> bool:
+    """Whether `unit` needs an account that another lane has just now."""
+    wanted = Wanted()
+    unit.wants(wanted)
+    named = {snapshot.by_external_id.get(name, "") for name in wanted.external_ids}
+    return not snapshot.elsewhere.isdisjoint(wanted.organizations | named)
 
 
 def _concerns_all(error: BaseException) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tallystick.ledger.ports import UnknownCursor
+from tallystick.ledger.reading import UnknownCursor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from tallystick.ledger.ports import Page
+    from tallystick.ledger.reading import Page
 
 T = TypeVar("T")
 

@@ -17,27 +17,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from msgspec import Struct
-
 from tallystick.domain.prices import NO_PRICES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Mapping, Sequence
+    from collections.abc import Sequence
 
     from tallystick.domain.account import Account
     from tallystick.domain.budgets import Budget
     from tallystick.domain.commands import Earlier
     from tallystick.domain.dimensions import KeptDimensions
     from tallystick.domain.directory import ApiKey, Organization, Secret, Teamspace
-    from tallystick.domain.entries import Entry, EntryKind, Sealed
+    from tallystick.domain.entries import Entry, Sealed
     from tallystick.domain.grants import Grant
-    from tallystick.domain.holds import Hold, HoldStatus
+    from tallystick.domain.holds import Hold
     from tallystick.domain.prices import Price, PriceBook, PriceEnd
     from tallystick.domain.replay import Standing
-    from tallystick.domain.series import Amounts, Group, Grouping
     from tallystick.domain.usage import PeriodUsageKey, RollupKey
+    from tallystick.ledger.reading import Reader
     from tallystick.ledger.refused import Kept, RefusedRequest
-    from tallystick.ledger.statements import PeriodRecord
 
 
 class StoreError(Exception):
@@ -57,8 +54,13 @@ class OutcomeUnknown(StoreError):
 
 
 class ReplayKey(NamedTuple):
-    """Whose `Idempotency-Key` for which operation (`api_key_id` is empty for the local one)."""
+    """Whose `Idempotency-Key` for which operation.
 
+    `organization_id` is that of the API key: empty for operators, who have none. `api_key_id` is
+    empty for the local one.
+    """
+
+    organization_id: str
     api_key_id: str
     operation: str
     key: str
@@ -68,7 +70,6 @@ class Replay(NamedTuple):
     """The answer to a request with an `Idempotency-Key`, secrets left out."""
 
     key: ReplayKey
-    organization_id: str
     request_digest: bytes
     status: int
     body: bytes
@@ -136,6 +137,8 @@ class Wanted:
     replays: set[ReplayKey] = field(default_factory=set)
     prices: set[str] = field(default_factory=set)
     """Meters whose prices are wanted."""
+    book: bool = False
+    """Whether the price book is to be changed, and so by nobody else meanwhile."""
 
 
 @dataclass(slots=True)
@@ -147,6 +150,9 @@ class Snapshot:
 
     now: int
     accounts: dict[str, Account] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
+    """Organizations whose account another lane has just now, so that nothing of theirs is loaded:
+    what concerns them waits for the next batch."""
     organizations: dict[str, Organization] = field(default_factory=dict)
     events: dict[tuple[str, str], Entry] = field(default_factory=dict)
     dimensions: dict[tuple[str, str], KeptDimensions] = field(default_factory=dict)
@@ -225,164 +231,6 @@ class Lane(Protocol):
         ...
 
     async def abandon(self) -> None: ...
-
-
-class Page(NamedTuple):
-    """Which part of a list: `limit` objects after or before the one with that id."""
-
-    limit: int
-    after: str | None = None
-    before: str | None = None
-    ascending: bool = False
-
-
-class EntryFilter(NamedTuple):
-    """Conditions that entries meet, all of them; `start` and `end` are half-open on `booked_at`.
-
-    `grant_id` is that of entries about the grant, and of those that drew from it.
-    """
-
-    kind: EntryKind | None = None
-    event_id: str | None = None
-    grant_id: str | None = None
-    start: int | None = None
-    end: int | None = None
-
-
-class BalanceRow(Struct, frozen=True, gc=False):
-    """The balance as of the last entry, valid until `next_due_at` (micro-credits).
-
-    Out of the garbage collector's sight: a store may keep many in memory.
-    """
-
-    remaining: int
-    consumed: int
-    overage: int
-    next_due_at: int
-
-
-class Credential(NamedTuple):
-    """What a secret's digest stands for; an operator's has no organization and no teamspace."""
-
-    secret: Secret
-    key: ApiKey
-    organization: Organization | None
-    teamspace: Teamspace | None
-
-
-class History(NamedTuple):
-    """What leads to an earlier instant: a milestone, the entries after it, and the grants that
-    these name, as they were last written. Where there is no milestone yet, all entries."""
-
-    milestone: Standing | None
-    entries: Sequence[Entry]
-    grants: Mapping[str, Grant]
-
-
-class UnknownCursor(LookupError):
-    """`after` or `before` names no object of the list."""
-
-
-class Reader(Protocol):
-    """Committed, durable state. Lists come in the order travelled, one object more than the limit
-    where there are more; those of the ledger end with the sequence `up_to`, however much has been
-    written since."""
-
-    def balance(self, organization_id: str) -> BalanceRow | Awaitable[BalanceRow | None] | None:
-        """The hot read: a value where it is at hand, an awaitable where it is not."""
-        ...
-
-    def credential(self, digest: bytes) -> Credential | Awaitable[Credential | None] | None:
-        """What an API key's digest stands for, valid or not."""
-        ...
-
-    async def account(self, organization_id: str) -> Account | None: ...
-
-    async def organization(self, organization_id: str) -> Organization | None: ...
-
-    async def organization_named(self, external_id: str) -> Organization | None: ...
-
-    async def organizations(self, page: Page) -> Sequence[Organization]: ...
-
-    async def teamspace(self, organization_id: str, teamspace_id: str) -> Teamspace | None: ...
-
-    async def teamspaces(self, organization_id: str, page: Page) -> Sequence[Teamspace]: ...
-
-    async def key(self, organization_id: str | None, key_id: str) -> ApiKey | None: ...
-
-    async def keys(self, organization_id: str | None, page: Page) -> Sequence[ApiKey]: ...
-
-    async def grants(
-        self, organization_id: str, page: Page, up_to: int | None = None
-    ) -> Sequence[Grant]:
-        """Newest issue first, as they were last written (see `ledger.reads` for now)."""
-        ...
-
-    async def entries(
-        self, organization_id: str, page: Page, where: EntryFilter, up_to: int | None = None
-    ) -> Sequence[Sealed]: ...
-
-    async def history(self, organization_id: str, instant: int, up_to: int) -> History:
-        """What was booked until `instant`, that microsecond included, and until entry `up_to`."""
-        ...
-
-    async def hold(self, organization_id: str, hold_id: str) -> Hold | None: ...
-
-    async def holds(
-        self, organization_id: str, page: Page, status: HoldStatus | None
-    ) -> Sequence[Hold]:
-        """Newest first, as they were last written."""
-        ...
-
-    async def event(self, organization_id: str, event_id: str) -> Entry | None:
-        """The usage entry of an event."""
-        ...
-
-    async def reversals(self, organization_id: str, event_id: str) -> Sequence[Entry]:
-        """What has been reversed of an event, in order."""
-        ...
-
-    async def periods(self, organization_id: str) -> Sequence[PeriodRow]:
-        """All that have started, oldest first."""
-        ...
-
-    async def period_record(self, organization_id: str, index: int) -> PeriodRecord | None: ...
-
-    async def consumed_between(self, organization_id: str, start: int, end: int) -> int:
-        """Micro-credits in the roll-ups whose bucket starts in [start, end)."""
-        ...
-
-    async def first_usage(self, organization_id: str, start: int) -> int | None:
-        """When the first roll-up bucket at or after `start` starts; None where there is none."""
-        ...
-
-    async def price_book(self, meters: Collection[str]) -> PriceBook:
-        """The prices of these meters."""
-        ...
-
-    async def price(self, price_id: str) -> Price | None: ...
-
-    async def prices(self, page: Page) -> Sequence[Price]: ...
-
-    async def usage_event(self, organization_id: str, event_id: str) -> UsageRecord | None: ...
-
-    async def usage_between(
-        self, organization_id: str, bounds: Sequence[int], grouping: Grouping
-    ) -> Mapping[tuple[int, Group], Amounts]:
-        """What was used in [bounds[n], bounds[n + 1]), by n and group, as of one moment.
-
-        Bounds are multiples of fifteen minutes. Where a dimension is asked for, usage without it
-        has the value None, so that the groups of a bucket always come to all of its usage.
-        """
-        ...
-
-    async def refused_request(
-        self, organization_id: str, request_id: str
-    ) -> RefusedRequest | None: ...
-
-    async def due(self, now: int, limit: int) -> Collection[str]:
-        """Organizations whose account has something due, longest due first."""
-        ...
 
 
 class Store(Protocol):

@@ -46,6 +46,7 @@ class AddPrices:
 
     def wants(self, wanted: Wanted) -> None:
         wanted.prices.update(price.meter for price in self.prices)
+        wanted.book = True
 
     def decide(self, work: Work) -> list[Added] | Clash | TooManyPrices:
         by_meter: dict[str, list[Price]] = {}
@@ -84,6 +85,7 @@ class EndPrice:
 
     def wants(self, wanted: Wanted) -> None:
         wanted.prices.add(self.meter)
+        wanted.book = True
 
     def decide(self, work: Work) -> Price | NoSuchPrice | EndsEarlier:
         prices = _of_meter(work, self.meter)

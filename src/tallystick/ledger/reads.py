@@ -27,7 +27,8 @@ from tallystick.ledger.budgets import BudgetState
 from tallystick.ledger.directory import OrganizationState
 from tallystick.ledger.hold_lists import list_holds
 from tallystick.ledger.lists import walk
-from tallystick.ledger.ports import BalanceRow, PeriodRow
+from tallystick.ledger.ports import PeriodRow
+from tallystick.ledger.reading import BalanceRow
 from tallystick.ledger.work import period_row
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold, HoldStatus
     from tallystick.domain.series import BucketSize, Grouping, Point
-    from tallystick.ledger.ports import EntryFilter, Page, Reader
+    from tallystick.ledger.reading import EntryFilter, Page, Reader
 
 
 # A NamedTuple's own constructor costs twice as much, and every credits report comes through here.

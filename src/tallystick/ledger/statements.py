@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tallystick.domain.entries import Entry
     from tallystick.domain.grants import Grant
     from tallystick.domain.statements import UsageLine
-    from tallystick.ledger.ports import PeriodRow, Reader
+    from tallystick.ledger.ports import PeriodRow
+    from tallystick.ledger.reading import Reader
 
 
 class PeriodRecord(NamedTuple):

@@ -199,7 +199,6 @@ class IdempotentUnit:
     def _keep(self, work: Work, answer: Rendered, now: int) -> None:
         replay = Replay(
             key=self.key,
-            organization_id=self.organization_id,
             request_digest=self.request_digest,
             status=answer.status,
             body=answer.replay_body,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tallystick.ledger.ports import BalanceRow
+from tallystick.ledger.reading import BalanceRow
 from tallystick.storage.remembered import Remembered
 
 if TYPE_CHECKING:

@@ -321,7 +321,7 @@ def secret_row(secret: Secret) -> Row:
 
 
 def replay_from(row: Sequence[Any]) -> Replay:
-    return Replay(ReplayKey(*row[:3]), *row[3:])
+    return Replay(ReplayKey(*row[:4]), *row[4:])
 
 
 def replay_row(replay: Replay) -> Row:

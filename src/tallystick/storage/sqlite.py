@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self
 
-    from tallystick.ledger.ports import Reader
+    from tallystick.ledger.reading import Reader
 
 _SQL: Final = load_statements("sqlite", "connection")
 _READER_BUSY_MS: Final = 100

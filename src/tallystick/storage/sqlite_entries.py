@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tallystick.domain.entries import EntryKind
 from tallystick.domain.ids import sequence_of
 from tallystick.ledger.lists import cursor_of, goes_newer
-from tallystick.ledger.ports import UnknownCursor
+from tallystick.ledger.reading import UnknownCursor
 from tallystick.storage import rows
 from tallystick.storage.queries import load_statements
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import apsw
 
     from tallystick.domain.entries import Sealed
-    from tallystick.ledger.ports import EntryFilter, Page
+    from tallystick.ledger.reading import EntryFilter, Page
 
 _SQL: Final = load_statements("sqlite", "reader")
 _ABOUT_A_GRANT: Final = {kind for kind in EntryKind if kind.startswith("grant.")}

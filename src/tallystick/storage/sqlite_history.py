@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, Final
 
-from tallystick.ledger.ports import History
+from tallystick.ledger.reading import History
 from tallystick.storage import rows
 from tallystick.storage.queries import load_statements
 

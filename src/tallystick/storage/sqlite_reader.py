@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import apsw
 
 from tallystick.ledger.lists import cursor_of, goes_newer
-from tallystick.ledger.ports import BalanceRow, Credential, UnknownCursor, UsageRecord
+from tallystick.ledger.ports import UsageRecord
+from tallystick.ledger.reading import BalanceRow, Credential, UnknownCursor
 from tallystick.storage import rows
 from tallystick.storage.hold_rows import hold_from
 from tallystick.storage.price_rows import price_from
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
     from tallystick.domain.holds import Hold, HoldStatus
     from tallystick.domain.prices import Price, PriceBook
     from tallystick.domain.series import Amounts, Group, Grouping
-    from tallystick.ledger.ports import EntryFilter, History, Page, PeriodRow
+    from tallystick.ledger.ports import PeriodRow
+    from tallystick.ledger.reading import EntryFilter, History, Page
     from tallystick.ledger.refused import RefusedRequest
     from tallystick.ledger.statements import PeriodRecord
     from tallystick.storage.balances import Balances

@@ -30,7 +30,7 @@ from tallystick.ledger.lists import walk_all
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from tallystick.ledger.ports import Page
+    from tallystick.ledger.reading import Page
 
 
 class BudgetLimit(Request, kw_only=True):

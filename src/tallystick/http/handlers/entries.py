@@ -37,13 +37,13 @@ from tallystick.http.shapes import (
 )
 from tallystick.http.views import DrawnView, drawn_view
 from tallystick.http.wire import credits_json, encode, time_json
-from tallystick.ledger.ports import EntryFilter, UnknownCursor
+from tallystick.ledger.reading import EntryFilter, UnknownCursor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tallystick.domain.entries import Sealed
-    from tallystick.ledger.ports import Page
+    from tallystick.ledger.reading import Page
 
 _KINDS: Final = ", ".join(EntryKind)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tallystick.domain.grants import Grant
-    from tallystick.ledger.ports import Page
+    from tallystick.ledger.reading import Page
 
 GrantList = list_type(GrantView, "GrantList")
 

@@ -29,7 +29,7 @@ from tallystick.ledger.units import AccountUnit
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from tallystick.ledger.ports import Page
+    from tallystick.ledger.reading import Page
 
 
 class NewGrant(Request, kw_only=True):

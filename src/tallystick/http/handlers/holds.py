@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
     from tallystick.domain.commands import Command
     from tallystick.domain.holds import Hold
-    from tallystick.ledger.ports import Page
+    from tallystick.ledger.reading import Page
 
 _SECOND: Final = 1_000_000
 _LONGEST: Final = 86_400

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from tallystick.domain.directory import KeyLevel, Scope
 from tallystick.http.operations import Answer, Call, Operation, answer
 from tallystick.http.shapes import Response
-from tallystick.ledger.ports import Page
+from tallystick.ledger.reading import Page
 
 if TYPE_CHECKING:
     from tallystick.http.auth import Principal

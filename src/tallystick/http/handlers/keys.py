@@ -34,7 +34,7 @@ from tallystick.ledger.directory import CreateKey, RevokeKey, RotateKey
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from tallystick.ledger.ports import Page
+    from tallystick.ledger.reading import Page
     from tallystick.ledger.work import Unit
 
     _Handler = Callable[[Call], Awaitable[Answer]]

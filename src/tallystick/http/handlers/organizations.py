@@ -59,7 +59,7 @@ from tallystick.ledger.directory import CreateOrganization, OrganizationState, U
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from tallystick.ledger.ports import Page
+    from tallystick.ledger.reading import Page
 
 DIRECTORY: Final = ""
 """The lane of what concerns no organization yet, or none: there `external_id`s meet in order."""

@@ -25,7 +25,8 @@ from tallystick.ledger.lists import walk_all
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tallystick.ledger.ports import Page, PeriodRow
+    from tallystick.ledger.ports import PeriodRow
+    from tallystick.ledger.reading import Page
 
 MAX_PREVIEW: Final = 100
 _PREVIEW: Final = "preview"

@@ -30,7 +30,7 @@ from tallystick.ledger.directory import CreateTeamspace, UpdateTeamspace
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from tallystick.ledger.ports import Page
+    from tallystick.ledger.reading import Page
 
 
 class NewTeamspace(Request, kw_only=True):

@@ -148,10 +148,10 @@ SELECT hash, organization_id, key_id, expires_at FROM key_directory WHERE hash =
 
 -- name: load_replay
 SELECT
-    api_key_id, operation, idempotency_key, organization_id, request_digest, status, body,
+    organization_id, api_key_id, operation, idempotency_key, request_digest, status, body,
     created_at
 FROM replays
-WHERE api_key_id = ?1 AND operation = ?2 AND idempotency_key = ?3
+WHERE organization_id = ?1 AND api_key_id = ?2 AND operation = ?3 AND idempotency_key = ?4
 
 -- name: put_organization
 INSERT INTO organizations (
@@ -327,7 +327,7 @@ DELETE FROM budgets WHERE organization_id = ?1 AND subject_id = ?2
 
 -- name: put_replay
 INSERT INTO replays (
-    api_key_id, operation, idempotency_key, organization_id, request_digest, status, body,
+    organization_id, api_key_id, operation, idempotency_key, request_digest, status, body,
     created_at
 )
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
