@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.config import SETTINGS, ConfigError, Resolved, resolve
+from tallystick.config import SETTINGS, ConfigError, Resolved, Url, resolve
 
 ADMIN_KEY = "an-admin-key-of-30-characters."
 PEPPER = "sixteen bytes at least"
@@ -66,7 +66,10 @@ def test_the_file_can_be_named_in_the_environment(tmp_path: Path) -> None:
 def test_every_setting_has_all_its_places(tmp_path: Path) -> None:
     everything = {
         "database": "sqlite:////var/lib/a%20b.db",
+        "database_lanes": "3",
+        "database_partitions": "0",
         "limits": "memory",
+        "limits_fallback": "closed",
         "host": "10.0.0.1",
         "port": "0",
         "workers": "1",
@@ -119,6 +122,37 @@ def test_a_database_is_a_path_or_a_url(tmp_path: Path, path: str) -> None:
     assert resolved(tmp_path, flags={"database": path}).settings.database == Path("ledger.db")
 
 
+SERVERS = {
+    SECRET_URL: "postgresql://ada:********@db/ledger",
+    "postgres://ada@[::1]:5433/ledger?sslmode=require": None,
+    "postgresql:///ledger?host=/run/postgresql": None,
+    "postgresql://db/l?password=hunter2&x=1": "postgresql://db/l?password=********&x=1",
+}
+
+
+@pytest.mark.parametrize(("url", "shown"), SERVERS.items())
+def test_a_database_may_be_a_server(tmp_path: Path, url: str, shown: str | None) -> None:
+    """What is shown of it holds no password."""
+    found = resolved(tmp_path, environ={"TALLYSTICK_DATABASE": url})
+    assert found.settings.database == Url(url)
+    assert found.shown()["database"] == str(found.settings.database) == (shown or url)
+    assert "hunter2" not in f"{found!r} {found.shown()}"
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "rediss://:hunter2@h:6380/3", "valkey://h", "unix:///run/redis.sock"]
+)
+def test_limits_may_be_counted_by_a_server(tmp_path: Path, url: str) -> None:
+    found = resolved(tmp_path, environ={"TALLYSTICK_LIMITS": url})
+    assert found.settings.limits == Url(url)
+    assert "hunter2" not in f"{found!r} {found.shown()}"
+
+
+def test_many_workers_write_to_one_server_and_count_in_another(tmp_path: Path) -> None:
+    flags = {"workers": "8", "database": "postgresql://h/x", "limits": "redis://h"}
+    assert resolved(tmp_path, flags=flags).settings.workers == 8
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
 def test_this_machine_alone_needs_no_permission(tmp_path: Path, host: str) -> None:
     assert resolved(tmp_path, flags={"host": host}).settings.host == host.strip("[]")
@@ -134,15 +168,37 @@ WRONG_FLAGS = {
     "port is negative": ({"port": "-1"}, "--port: must be a whole number"),
     "port is in other digits": ({"port": "٣"}, "--port: must be a whole number"),
     "port has no end": ({"port": "9" * 5_000}, "--port: must be a whole number"),
-    "two workers": ({"workers": "2"}, "--workers: must be 1: an SQLite file is served by one"),
-    "no workers": ({"workers": "0"}, "--workers: must be a whole number from 1"),
-    "limits in Redis": ({"limits": "redis://h"}, "--limits: limits in Redis are not supported"),
-    "limits elsewhere": ({"limits": "moon"}, "--limits: must be memory"),
-    "PostgreSQL": (
-        {"database": "postgresql://h/x"},
-        "--database: postgresql is not supported by this version: give the path of an SQLite file",
+    "two workers of one file": (
+        {"workers": "2"},
+        (
+            "--workers: an SQLite file is served by one process. More of them need a PostgreSQL to "
+            "write to and a Redis to count in: --database postgresql://… --limits redis://…"
+        ),
     ),
-    "another database": ({"database": "oracle://h/x"}, "--database: must be the path of a file"),
+    "two workers that count for themselves": (
+        {"workers": "2", "database": "postgresql://h/x"},
+        "--workers: each process would count requests by itself, and admit as many as all of them",
+    ),
+    "parts of a file": (
+        {"database_partitions": "4"},
+        "--database-partitions: an SQLite file has no partitions",
+    ),
+    "no workers": ({"workers": "0"}, "--workers: must be a whole number from 1"),
+    "limits elsewhere": ({"limits": "moon"}, "--limits: must be memory, or redis://"),
+    "a Redis that is nowhere": ({"limits": "redis://"}, "--limits: must be of the form redis://"),
+    "a PostgreSQL that is nowhere": (
+        {"database": "postgresql://"},
+        "--database: must be of the form postgresql://user@host/database",
+    ),
+    "a PostgreSQL at no port": (
+        {"database": "postgresql://h:port/x"},
+        "--database: must be of the form postgresql://user@host/database",
+    ),
+    "a driver's name": (
+        {"database": "postgresql+asyncpg://h/x"},
+        "--database: postgresql+asyncpg is not supported: give the path of an SQLite file",
+    ),
+    "another database": ({"database": "oracle://h/x"}, "--database: oracle is not supported"),
     "no database": ({"database": ""}, "--database: must be the path of a file"),
     "a database in memory": ({"database": ":memory:"}, "--database: must be the path of a file"),
     "a folder": ({"database": "/folder/"}, "--database: must be the path of a file"),
@@ -218,9 +274,9 @@ WRONG_VARIABLES = {
         {"TALLYSTICK_PEPPER": "hunter2" * 3 + "\udcff"},
         "TALLYSTICK_PEPPER: must be UTF-8",
     ),
-    "a password in a URL that is not supported": (
-        {"TALLYSTICK_DATABASE": SECRET_URL},
-        "TALLYSTICK_DATABASE: postgresql is not supported by this version",
+    "a password in a URL that is none": (
+        {"TALLYSTICK_DATABASE": SECRET_URL.replace("db/", "db:port/")},
+        "TALLYSTICK_DATABASE: must be of the form postgresql://user@host/database",
     ),
     "a slip of the pen": (
         {"TALLYSTICK_DATABSE": "hunter2"},
@@ -298,7 +354,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
         flags={"port": "x"},
-        environ={"TALLYSTICK_WORKERS": "2", "TALLYSTICK_OOPS": ""},
+        environ={"TALLYSTICK_WORKERS": "0", "TALLYSTICK_OOPS": ""},
         toml="limits = 'moon'",
     )
     assert [each.partition(":")[0] for each in found] == [

@@ -93,9 +93,9 @@ def test_a_name_that_is_no_address_is_named(tmp_path: Path) -> None:
 
 
 def test_wrong_settings_are_all_named_and_nothing_is_made(tmp_path: Path) -> None:
-    failed = serve(tmp_path, "--workers", "2", TALLYSTICK_ADMIN_KEY="hunter2", TALLYSTICK_PROT="1")
+    failed = serve(tmp_path, "--workers", "0", TALLYSTICK_ADMIN_KEY="hunter2", TALLYSTICK_PROT="1")
     assert failed.returncode == 2
-    assert "--workers: must be 1" in failed.stderr
+    assert "--workers: must be a whole number from 1" in failed.stderr
     assert "TALLYSTICK_ADMIN_KEY: must have at least 24 characters, and has 7" in failed.stderr
     assert "TALLYSTICK_PROT: is no setting; did you mean TALLYSTICK_PORT?" in failed.stderr
     assert "hunter2" not in failed.stderr

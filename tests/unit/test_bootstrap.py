@@ -37,7 +37,7 @@ def settings_for(folder: Path, **environ: str) -> Settings:
 
 
 def in_service(
-    folder: Path, test: Callable[[bootstrap.Embedded], Awaitable[None]], **environ: str
+    folder: Path, test: Callable[[bootstrap.Running], Awaitable[None]], **environ: str
 ) -> None:
     """Runs `test` with the service on a database in `folder`."""
 
@@ -49,7 +49,7 @@ def in_service(
 
 
 def test_a_database_has_one_owner_at_a_time(tmp_path: Path) -> None:
-    async def test(_: bootstrap.Embedded) -> None:
+    async def test(_: bootstrap.Running) -> None:
         with pytest.raises(AlreadyOwned):
             async with embedded(settings_for(tmp_path)):
                 pass
@@ -84,7 +84,7 @@ def test_a_first_operator_whose_making_broke_off_is_made_again(tmp_path: Path) -
     """The file comes first: without it there would be a key that nobody knows."""
     path = tmp_path / "ledger.db.admin-key"
 
-    async def test(running: bootstrap.Embedded) -> None:
+    async def test(running: bootstrap.Running) -> None:
         service = running.service
         with pytest.MonkeyPatch.context() as broken:
             broken.setattr(service.ledger, "submit", unavailable)
@@ -105,7 +105,7 @@ async def unavailable(*_: object) -> object:
 
 
 def test_there_is_no_second_first_operator(tmp_path: Path) -> None:
-    async def test(running: bootstrap.Embedded) -> None:
+    async def test(running: bootstrap.Running) -> None:
         path = tmp_path / "key"
         assert await make_first_operator(running.service, path) is not None
         kept = path.read_text()
@@ -137,7 +137,7 @@ def test_companions_stand_beside_the_database() -> None:
 
 
 def test_when_keys_were_used_is_written_or_kept(tmp_path: Path) -> None:
-    async def test(running: bootstrap.Embedded) -> None:
+    async def test(running: bootstrap.Running) -> None:
         service = running.service
         secret = await make_first_operator(service, tmp_path / "key") or ""
         service.authenticator.identify(bearer(secret)["authorization"].encode(), None)
@@ -177,11 +177,11 @@ def refused_request(number: int = 1) -> RefusedRequest:
 def test_what_was_refused_outlives_the_server(tmp_path: Path) -> None:
     request = refused_request()
 
-    async def note(running: bootstrap.Embedded) -> None:
+    async def note(running: bootstrap.Running) -> None:
         async with upkeep(running.service):
             running.service.refused.note(request)
 
-    async def ask(running: bootstrap.Embedded) -> None:
+    async def ask(running: bootstrap.Running) -> None:
         assert await running.service.refused.find("org_acme", request.id) == request
         assert await running.service.refused.find("org_other", request.id) is None
 
@@ -204,7 +204,7 @@ def test_what_was_refused_is_written_within_a_second(
     monkeypatch.setattr(bootstrap, "_pause", lambda seconds: lambda: pause(seconds))
     monkeypatch.setattr(bootstrap, "_report", lambda _: failed.set())
 
-    async def test(running: bootstrap.Embedded) -> None:
+    async def test(running: bootstrap.Running) -> None:
         service, request = running.service, refused_request()
         service.ledger.listen(lambda _: written.set())
         async with asyncio.timeout(20), upkeep(service):
@@ -222,7 +222,7 @@ def test_what_was_refused_is_written_within_a_second(
 
 
 def test_what_could_not_be_noted_is_counted_in_the_log(tmp_path: Path) -> None:
-    async def test(running: bootstrap.Embedded) -> None:
+    async def test(running: bootstrap.Running) -> None:
         for number in range(WAITING_EACH + 3):
             running.service.refused.note(refused_request(number))
         for expected in ([3], []):
@@ -241,7 +241,7 @@ def test_a_part_of_the_upkeep_that_dies_says_so(
 
     monkeypatch.setattr(bootstrap, "keep_sweeping", die)
 
-    async def test(running: bootstrap.Embedded) -> None:
+    async def test(running: bootstrap.Running) -> None:
         with capture_logs() as logs:
             async with upkeep(running.service):
                 # It begins, and fails at once.

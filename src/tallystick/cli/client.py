@@ -1,8 +1,9 @@
 """How commands reach the service: as clients of its operations, like everybody else.
 
-A running server is the only writer of its database, so beside one a command speaks to it through
-the Unix socket next to the file. Without a server the command opens the file itself and speaks to
-the same application in its own process. A command does not know which.
+A running server is the only writer of its database file, so beside one a command speaks to it
+through the Unix socket next to the file. Without a server the command opens the file itself and
+speaks to the same application in its own process. A PostgreSQL has many writers, and a command is
+one more of them. A command does not know which it is.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import json
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
-from tallystick.bootstrap import beside, database_file, embedded
+from tallystick.bootstrap import beside, database_file, embedded, running
 from tallystick.cli.errors import NOTHING_CHANGED, REFUSED, UNAVAILABLE, CommandError
 from tallystick.cli.in_process import InProcess
 from tallystick.http.server import reachable
@@ -26,9 +28,8 @@ from tallystick.storage.errors import AlreadyOwned
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
-    from tallystick.bootstrap import Embedded
+    from tallystick.bootstrap import Running
     from tallystick.config import Settings
 
 ORGANIZATIONS: Final = "/v1/admin/organizations"
@@ -193,16 +194,23 @@ async def connect(settings: Settings, *, may_found: bool) -> AsyncIterator[Api]:
     Who mistypes a name is not to find an empty ledger there: only where `may_found` a new one is
     made.
     """
+    if not isinstance(settings.database, Path):
+        async with running(settings) as served, _client(InProcess(served.local)) as client:
+            yield Api(client)
+        return
     database = database_file(settings)
     # A lock without a database is a server that is starting.
     if not (may_found or _is_there(database) or _is_there(beside(database, ".lock"))):
         raise _no_database(database)
     async with AsyncExitStack() as stack:
         transport = await _reach(settings, stack)
-        client = httpx.AsyncClient(
-            transport=transport, base_url="http://tallystick", timeout=_TIMEOUT_SECONDS
-        )
-        yield Api(await stack.enter_async_context(client))
+        yield Api(await stack.enter_async_context(_client(transport)))
+
+
+def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=transport, base_url="http://tallystick", timeout=_TIMEOUT_SECONDS
+    )
 
 
 async def _reach(settings: Settings, stack: AsyncExitStack) -> httpx.AsyncBaseTransport:
@@ -213,19 +221,19 @@ async def _reach(settings: Settings, stack: AsyncExitStack) -> httpx.AsyncBaseTr
         if _is_served(database, name):
             return httpx.AsyncHTTPTransport(uds=name)
         try:
-            running = await stack.enter_async_context(embedded(settings))
+            served = await stack.enter_async_context(embedded(settings))
         except AlreadyOwned as owned:
             if attempt == _ATTEMPTS:
                 raise _busy(owned) from owned
             await asyncio.sleep(_PAUSE_SECONDS)
             continue
-        return InProcess(running.local)
+        return InProcess(served.local)
     raise LookupError("unreachable")
 
 
 @asynccontextmanager
-async def owned(settings: Settings) -> AsyncIterator[Embedded]:
-    """The database for a server: where a command is at work on it, it is given a moment to end.
+async def owned(settings: Settings) -> AsyncIterator[Running]:
+    """The database file for a server: a command that is at work on it is given a moment to end.
 
     Raises AlreadyOwned, at once where it is another server.
     """
@@ -233,7 +241,7 @@ async def owned(settings: Settings) -> AsyncIterator[Embedded]:
     async with AsyncExitStack() as stack:
         for _ in range(_ATTEMPTS):
             try:
-                running = await stack.enter_async_context(embedded(settings))
+                served = await stack.enter_async_context(embedded(settings))
                 break
             except AlreadyOwned:
                 with reachable(beside(database, ".sock")) as name:
@@ -241,8 +249,8 @@ async def owned(settings: Settings) -> AsyncIterator[Embedded]:
                         raise
                 await asyncio.sleep(_PAUSE_SECONDS)
         else:
-            running = await stack.enter_async_context(embedded(settings))
-        yield running
+            served = await stack.enter_async_context(embedded(settings))
+        yield served
 
 
 def _is_served(database: Path, name: str) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import httpx
 import msgspec
 
-from tallystick.bootstrap import beside, write_private
+from tallystick.bootstrap import write_private
 from tallystick.cli.client import ORGANIZATIONS, USAGE, Api, in_path, refused, to_json
 from tallystick.domain.credits import format_credits
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from tallystick.bootstrap import Embedded
+    from tallystick.bootstrap import Running
 
 _ORGANIZATION: Final = {"name": "Demo", "external_id": "demo", "allowance": 10_000}
 _SCOPES: Final = ["credits:read", "usage:write", "holds:write", "teamspaces:write"]
@@ -59,9 +59,9 @@ _METERS: Final = (
 )
 
 
-async def make_demo(running: Embedded) -> Callable[[str], str]:
+async def make_demo(running: Running) -> Callable[[str], str]:
     """Makes the demo where it is not complete; the result introduces it, given the server's URL."""
-    key_file = beside(running.database, ".demo-key")
+    key_file = running.companion(".demo-key")
     async with _client(httpx.ASGITransport(running.local), {}) as local:
         operator = Api(local)
         organization = await operator.call("POST", ORGANIZATIONS, _ORGANIZATION)
@@ -76,7 +76,7 @@ def _client(door: httpx.ASGITransport, headers: Mapping[str, str]) -> httpx.Asyn
     return httpx.AsyncClient(transport=door, base_url="http://tallystick", headers=headers)
 
 
-async def _key(running: Embedded, operator: Api, organization_id: str, file: Path) -> str:
+async def _key(running: Running, operator: Api, organization_id: str, file: Path) -> str:
     """The demo's key: the one in the file while it works, else a new one."""
     kept = _read(file)
     if kept and await _works(httpx.ASGITransport(running.public), kept):

@@ -5,39 +5,43 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import uvloop
 
 from tallystick import observe
-from tallystick.bootstrap import (
-    beside,
-    check_operations,
-    make_first_operator,
-    upkeep,
-)
+from tallystick.bootstrap import check_operations, make_first_operator, running, upkeep
 from tallystick.cli.client import owned
 from tallystick.cli.demo import make_demo
+from tallystick.cli.errors import UNAVAILABLE
 from tallystick.cli.options import FLAGS, with_settings
+from tallystick.cli.workers import Handed, Leash, Workers, same_command
 from tallystick.http.handlers.table import OPERATIONS, REFERENCE
 from tallystick.http.server import ENDING_SIGNALS, Server, bind_local, bind_public, url_of
+from tallystick.ledger.reading import Page
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
-    from tallystick.bootstrap import Embedded
+    from tallystick.bootstrap import Running
     from tallystick.config import Resolved, Settings
+
+    Introduction = Callable[[str], str]
 
 
 @click.command()
+@click.option("--worker", "handed", hidden=True, help="What a parent hands down.")
 @with_settings(*(setting.name for setting in FLAGS))
-def serve(resolved: Resolved) -> None:
+def serve(resolved: Resolved, *, handed: str | None) -> int | None:
     """Start the server.
 
-    It owns the database file until it ends; other commands then speak to it through a socket beside
-    the file. Ctrl-C or SIGTERM end it, after what is under way; a second one ends it at once.
+    A database file is owned until the server ends; other commands then speak to it through a socket
+    beside the file. Ctrl-C or SIGTERM end it, after what is under way; a second one ends it at
+    once. With several workers, SIGHUP replaces them one by one, with settings read anew.
     """
     check_operations(resolved)
     settings = resolved.settings
@@ -46,43 +50,110 @@ def serve(resolved: Resolved) -> None:
         level=settings.log_level, form=settings.log_format, secrets=filter(None, secrets)
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
+        if handed is not None:
+            served = runner.run(_work(settings, Handed.parse(handed)))
+        elif settings.workers > 1:
+            served = runner.run(_serve_by_workers(settings))
+        else:
+            served = runner.run(_serve(settings))
         # What is left takes a moment, and is not to end as if the process had been killed.
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    return None if served else UNAVAILABLE
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings) -> bool:
+    """One process that does everything."""
     with ExitStack() as doors:
         # First, for where the address is taken no new database is to be left behind.
-        public = bind_public(settings.host, settings.port)
-        for door in public:
-            doors.callback(door.close)
-        async with owned(settings) as running:
-            REFERENCE.prepare()
-            path = beside(running.database, ".sock")
-            local_door = bind_local(path)
-            doors.callback(path.unlink, missing_ok=True)
-            doors.callback(local_door.close)
-            if settings.admin_key is None:
-                await _show_first_operator(running)
+        public = _bind(settings, doors)
+        async with _opened(settings) as served:
+            local_door = _local_door(served, doors)
             urls = [url_of(door) for door in public]
-            introduce = await make_demo(running) if settings.demo else None
-            server = Server(
-                running.service,
-                public=running.public,
-                local=running.local,
-                express=[operation for operation in OPERATIONS if operation.is_hot],
-                local_door=local_door,
-                ready=lambda: _announce(settings, running, urls, introduce),
+            introduce = await _prepare(settings, served)
+            server = _server(
+                served, local_door, lambda: _announce(settings, served, urls, introduce)
             )
-            async with upkeep(running.service):
+            async with upkeep(served.service):
                 await server.serve(sockets=public)
     observe.logger().info("stopped")
+    return True
 
 
-async def _show_first_operator(running: Embedded) -> None:
-    path = beside(running.database, ".admin-key")
-    secret = await make_first_operator(running.service, path)
+async def _serve_by_workers(settings: Settings) -> bool:
+    """The parent of several: what would keep them from serving is found before there are any."""
+    with ExitStack() as doors:
+        public = _bind(settings, doors)
+        async with _opened(settings) as served:
+            introduce = await _prepare(settings, served)
+        urls = [url_of(door) for door in public]
+        workers = Workers(same_command(), public, settings.workers)
+        served_by_all = await workers.run(lambda: _announce(settings, served, urls, introduce))
+    observe.logger().info("stopped")
+    return served_by_all
+
+
+async def _work(settings: Settings, handed: Handed) -> bool:
+    """A worker: it serves at its parent's doors. The first one sweeps for all."""
+    async with _opened(settings) as served:
+        leash = Leash(handed.leash)
+        server = _server(served, None, leash.serves)
+        leash.when_gone = server.end
+        async with upkeep(served.service, sweeps=handed.number == 0):
+            await server.serve(sockets=handed.open_doors())
+    return True
+
+
+def _opened(settings: Settings) -> AbstractAsyncContextManager[Running]:
+    return owned(settings) if isinstance(settings.database, Path) else running(settings)
+
+
+def _bind(settings: Settings, doors: ExitStack) -> list[socket.socket]:
+    public = bind_public(settings.host, settings.port)
+    for door in public:
+        doors.callback(door.close)
+    return public
+
+
+def _local_door(served: Running, doors: ExitStack) -> socket.socket | None:
+    if not isinstance(served.database, Path):
+        return None
+    path = served.companion(".sock")
+    door = bind_local(path)
+    doors.callback(path.unlink, missing_ok=True)
+    doors.callback(door.close)
+    return door
+
+
+def _server(served: Running, local_door: socket.socket | None, ready: Callable[[], None]) -> Server:
+    REFERENCE.prepare()
+    return Server(
+        served.service,
+        public=served.public,
+        local=served.local,
+        express=[operation for operation in OPERATIONS if operation.is_hot],
+        local_door=local_door,
+        ready=ready,
+    )
+
+
+async def _prepare(settings: Settings, served: Running) -> Introduction | None:
+    """What is done once, before anybody is served."""
+    if settings.admin_key is None:
+        await _see_to_operator(served)
+    return await make_demo(served) if settings.demo else None
+
+
+async def _see_to_operator(served: Running) -> None:
+    """Makes the first operator's key of a new file. A PostgreSQL is set up by people, and several
+    nodes may start at once: there it is only said how."""
+    if not isinstance(served.database, Path):
+        if not await served.service.reads.reader.keys(None, Page(1)):
+            observe.logger().warning(
+                "there is no operator key yet: make one with 'tallystick keys create --operator'"
+            )
+        return
+    path = served.companion(".admin-key")
+    secret = await make_first_operator(served.service, path)
     if secret is None:
         return
     observe.logger().info("made the first operator key", file=str(path))
@@ -91,14 +162,15 @@ async def _show_first_operator(running: Embedded) -> None:
 
 
 def _announce(
-    settings: Settings, running: Embedded, urls: list[str], introduce: Callable[[str], str] | None
+    settings: Settings, served: Running, urls: list[str], introduce: Introduction | None
 ) -> None:
     observe.logger().info(
         "serving",
         url=" ".join(urls),
-        database=str(running.database),
-        limits=settings.limits,
+        database=str(served.database),
+        limits=str(settings.limits),
         rate_limit=settings.rate_limit,
+        workers=settings.workers,
     )
     if introduce is not None:
         click.echo(introduce(urls[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.config.resolve import ConfigError, Resolved, Settings, is_loopback, resolve
 from tallystick.config.table import SETTINGS, Setting
+from tallystick.config.urls import Url
 
 __all__ = (
     "SETTINGS",
@@ -11,6 +12,7 @@ __all__ = (
     "Resolved",
     "Setting",
     "Settings",
+    "Url",
     "is_loopback",
     "resolve",
 )

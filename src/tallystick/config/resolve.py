@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
 
 from tallystick.config.table import PREFIX, SETTINGS, Setting
+from tallystick.config.urls import Url, holds_password
 from tallystick.config.values import Wrong
 
 if TYPE_CHECKING:
@@ -47,8 +47,11 @@ class ConfigError(Exception):
 class Settings:
     """Everything that can be set, checked. Rate limits count requests in `window_ms`."""
 
-    database: Path
-    limits: Literal["memory"]
+    database: Path | Url
+    database_lanes: int
+    database_partitions: int
+    limits: Url | Literal["memory"]
+    limits_fallback: str
     host: str
     port: int
     workers: int
@@ -85,7 +88,7 @@ def _show(setting: Setting, value: object) -> object:
         return sorted(value)
     if isinstance(value, MappingProxyType):
         return dict(value)
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | Url) else value
 
 
 class _Given(NamedTuple):
@@ -129,6 +132,19 @@ def _unsafe(values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[s
             "would travel in the clear. Listen at 127.0.0.1 behind a proxy that speaks TLS, or ask "
             "for it with --allow-public"
         )
+    if values["workers"] > 1 and isinstance(values["database"], Path):
+        yield (
+            f"{sources['workers']}: an SQLite file is served by one process. More of them need a "
+            "PostgreSQL to write to and a Redis to count in: "
+            "--database postgresql://… --limits redis://…"
+        )
+    elif values["workers"] > 1 and values["limits"] == "memory":
+        yield (
+            f"{sources['workers']}: each process would count requests by itself, and admit as many "
+            "as all of them may. Give them a Redis to count in: --limits redis://…"
+        )
+    if values["database_partitions"] and isinstance(values["database"], Path):
+        yield f"{sources['database_partitions']}: an SQLite file has no partitions"
 
 
 def is_loopback(host: str) -> bool:
@@ -146,7 +162,7 @@ def _from_flags(flags: Mapping[str, str | None], problems: list[str]) -> dict[st
         if value is not None and name != "config"
     }
     for name in [name for name in given if _BY_NAME[name].url]:
-        if _holds_password(str(given[name].value)):
+        if holds_password(str(given[name].value)):
             setting = _BY_NAME[name]
             problems.append(
                 f"{setting.flag}: holds a password, which every user of this machine could read "
@@ -155,15 +171,6 @@ def _from_flags(flags: Mapping[str, str | None], problems: list[str]) -> dict[st
             )
             del given[name]
     return given
-
-
-def _holds_password(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "@" in url
-    names = {name.lower() for name, _ in parse_qsl(parts.query)}
-    return parts.password is not None or "password" in names
 
 
 def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[str, _Given]:

@@ -10,9 +10,10 @@ import ipaddress
 import re
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import unquote, urlsplit
 
+from tallystick.config.urls import Url
 from tallystick.limits.policy import MAX_LIMIT
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 LEAST_ADMIN_KEY: Final = 24
 LEAST_PEPPER: Final = 16
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+_POSTGRES: Final = frozenset({"postgresql", "postgres"})
+_UNSUPPORTED: Final = ("postgres", "mysql", "mariadb", "mongodb", "oracle", "mssql")
+_REDIS: Final = frozenset({"redis", "rediss", "valkey", "valkeys", "unix"})
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -38,12 +42,6 @@ def whole(least: int, most: int) -> Callable[[object], int]:
         return int(digits)
 
     return read
-
-
-def workers(value: object) -> int:
-    if whole(1, 1024)(value) > 1:
-        raise Wrong("must be 1: an SQLite file is served by one process")
-    return 1
 
 
 def truth(value: object) -> bool:
@@ -78,19 +76,38 @@ def host(value: object) -> str:
     return name
 
 
-def database(value: object) -> Path:
+def database(value: object) -> Path | Url:
     path = text(value)
     scheme = _SCHEME.match(path)
-    if scheme is not None and scheme[1].lower().startswith(("postgres", "mysql", "mariadb")):
+    if scheme is not None and scheme[1].lower() in _POSTGRES:
+        return _url(path, "postgresql://user@host/database")
+    if scheme is not None and scheme[1].lower().startswith(_UNSUPPORTED):
         raise Wrong(
-            f"{scheme[1]} is not supported by this version: give the path of an SQLite file, or "
-            "sqlite:///path"
+            f"{scheme[1]} is not supported: give the path of an SQLite file, sqlite:///path, or "
+            "postgresql://user@host/database"
         )
     if scheme is not None and (scheme[1].lower() == "sqlite" or "://" in path):
         path = _sqlite_path(path)
     if not path or path == ":memory:" or "\0" in path or path.endswith("/"):
-        raise Wrong("must be the path of a file, or sqlite:///path")
+        raise Wrong("must be the path of a file, sqlite:///path or postgresql://…")
     return Path(path)
+
+
+def _url(value: str, form: str) -> Url:
+    """The address of a server; nothing of it is repeated, since it may hold a password."""
+    if not _names_server(value) or any(each.isspace() or each < " " for each in value):
+        raise Wrong(f"must be of the form {form}")
+    return Url(value)
+
+
+def _names_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    named = bool(parts.hostname or parts.path.strip("/") or parts.query)
+    return named and port != 0 and not parts.fragment
 
 
 def _sqlite_path(url: str) -> str:
@@ -101,13 +118,13 @@ def _sqlite_path(url: str) -> str:
     raise Wrong("must be the path of a file, or sqlite:///path and nothing more")
 
 
-def limits(value: object) -> str:
+def limits(value: object) -> Url | Literal["memory"]:
     if value == "memory":
         return "memory"
     scheme = _SCHEME.match(text(value))
-    if scheme is not None and scheme[1].lower() in {"redis", "rediss", "valkey", "valkeys"}:
-        raise Wrong("limits in Redis are not supported by this version: use memory")
-    raise Wrong("must be memory")
+    if scheme is not None and scheme[1].lower() in _REDIS:
+        return _url(str(value), "redis://host:port/number")
+    raise Wrong("must be memory, or redis://… (rediss:// with TLS; Valkey's names work too)")
 
 
 def rate_limits(value: object) -> Mapping[str, int]:

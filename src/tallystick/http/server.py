@@ -1,9 +1,10 @@
-"""The server: uvicorn with two doors into one process.
+"""The server: uvicorn with one door into a process, or two.
 
-The public door is a TCP address, where keys say who asks. The other is a Unix socket beside the
-database, for the operator's commands: whoever may open that file may do anything, so its mode is
-0600 from the moment it exists. Both doors lead to the same service; which one a connection came
-through decides which application it talks to, and nothing a client sends can change that.
+The public door is a TCP address, where keys say who asks. The other, where the database is a file,
+is a Unix socket beside it, for the operator's commands: whoever may open that file may do anything,
+so its mode is 0600 from the moment it exists. Both doors lead to the same service; which one a
+connection came through decides which application it talks to, and nothing a client sends can change
+that.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def bind_local(path: Path) -> socket.socket:
 class Server(uvicorn.Server):
     """Serves until a signal: `await server.serve(sockets=public_doors)`.
 
-    `ready` is called when both doors are open.
+    `ready` is called when the doors are open.
     """
 
     def __init__(
@@ -146,7 +147,7 @@ class Server(uvicorn.Server):
         public: ASGIApp,
         local: ASGIApp,
         express: Sequence[Operation],
-        local_door: socket.socket,
+        local_door: socket.socket | None,
         ready: Callable[[], None],
     ) -> None:
         super().__init__(_config(public))
@@ -164,8 +165,9 @@ class Server(uvicorn.Server):
             await loop.create_server(self._public_protocol(), sock=door, backlog=_BACKLOG)
             for door in sockets or ()
         ]
-        local = self._local_protocol()
-        self.servers.append(await loop.create_unix_server(local, sock=self._local_door))
+        if self._local_door is not None:
+            local = self._local_protocol()
+            self.servers.append(await loop.create_unix_server(local, sock=self._local_door))
         self.started = True
         _keep_out_of_the_collector()
         self._ready()
@@ -227,10 +229,10 @@ class Server(uvicorn.Server):
         the process would seem to have been killed."""
         loop = asyncio.get_running_loop()
         for number in ENDING_SIGNALS:
-            loop.add_signal_handler(number, self._end)
+            loop.add_signal_handler(number, self.end)
         yield
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """The first signal ends the server after what is under way, the second without it."""
         self.force_exit = self.should_exit
         self.should_exit = True

@@ -1,0 +1,35 @@
+"""From settings to a service; only `wiring` names concrete adapters."""
+
+from __future__ import annotations
+
+from tallystick.bootstrap.first_operator import make_first_operator, write_private
+from tallystick.bootstrap.upkeep import tidy, upkeep
+from tallystick.bootstrap.wiring import (
+    Running,
+    audit,
+    beside,
+    check_operations,
+    clock,
+    clustered,
+    database_file,
+    embedded,
+    new_id,
+    running,
+)
+
+__all__ = (
+    "Running",
+    "audit",
+    "beside",
+    "check_operations",
+    "clock",
+    "clustered",
+    "database_file",
+    "embedded",
+    "make_first_operator",
+    "new_id",
+    "running",
+    "tidy",
+    "upkeep",
+    "write_private",
+)

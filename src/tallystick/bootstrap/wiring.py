@@ -1,0 +1,199 @@
+"""The wiring: from settings to a service, and the only place that names concrete adapters."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uuid_utils
+
+from tallystick.config import ConfigError
+from tallystick.domain.ids import encode_id
+from tallystick.http.app import create_app
+from tallystick.http.auth import Authenticator
+from tallystick.http.handlers.table import OPERATIONS
+from tallystick.http.operations import Audience
+from tallystick.http.service import Service
+from tallystick.ledger.ledger import Ledger
+from tallystick.ledger.ports import StoreError
+from tallystick.ledger.reads import Reads
+from tallystick.limits.memory import MemoryLimiter
+from tallystick.limits.policy import ADDRESS_WINDOWS, Limits
+from tallystick.observe import logger
+from tallystick.storage.owner import OwnerLock
+from tallystick.storage.sqlite import SqliteStore
+from tallystick.storage.sqlite_audit import SqliteAudit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from starlette.types import ASGIApp
+
+    from tallystick.config import Resolved, Settings, Url
+    from tallystick.ledger.ports import Store
+
+
+def clock() -> int:
+    """Microseconds since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+def new_id(prefix: str) -> str:
+    return encode_id(prefix, uuid_utils.uuid7().bytes)
+
+
+def wire(
+    store: Store,
+    limiter: Limiter,
+    settings: Settings,
+    *,
+    now: Callable[[], int] = clock,
+    remembered_for: float | None = None,
+) -> Service:
+    """The service over `store`. `now` is the ledger's clock; `remembered_for` says for how many
+    seconds a key that was looked up may be believed, where other processes change keys too."""
+    window_ms = settings.window_ms
+    limits = Limits(
+        default=settings.rate_limit, window_ms=window_ms, operations=settings.rate_limits
+    )
+    admin = settings.admin_key
+    authenticator = Authenticator(
+        store.reader,
+        limits=limits,
+        clock=now,
+        admin_secrets=[] if admin is None else [admin.encode()],
+        pepper=settings.pepper,
+        remembered_for=remembered_for,
+    )
+    ledger = Ledger(store)
+    ledger.listen(authenticator.forget)
+    return Service(
+        ledger=ledger,
+        reads=Reads(store.reader, now),
+        authenticator=authenticator,
+        limiter=limiter,
+        strangers=MemoryLimiter(window_ms=window_ms, capacity=ADDRESS_WINDOWS),
+        limits=limits,
+        clock=now,
+        monotonic_ms=lambda: time.monotonic_ns() // 1_000_000,
+        epoch_ms=lambda: time.time_ns() // 1_000_000,
+        new_id=new_id,
+        entropy=os.urandom,
+        pepper=settings.pepper,
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """The service on its database, and its two applications.
+
+    `companion` is the path of a file that belongs to the database, by its suffix: beside it or,
+    where it is a server's, in the working folder.
+    """
+
+    service: Service
+    database: Path | Url
+    public: ASGIApp
+    local: ASGIApp
+
+    def companion(self, suffix: str) -> Path:
+        database = self.database
+        return beside(database if isinstance(database, Path) else Path("tallystick"), suffix)
+
+
+def running(settings: Settings) -> AbstractAsyncContextManager[Running]:
+    """The service without a server, while the block lasts; what was submitted is finished first.
+
+    Raises StoreNotUsable (AlreadyOwned where another process has the file) or StoreUnavailable.
+    """
+    database = settings.database
+    return embedded(settings) if isinstance(database, Path) else clustered(settings, database)
+
+
+@asynccontextmanager
+async def embedded(settings: Settings) -> AsyncIterator[Running]:
+    """The service on a database file that this process owns."""
+    database = database_file(settings)
+    with OwnerLock(database):
+        store = SqliteStore.open(database, clock=clock, owned=True)
+        async with _serving(store, database, settings, clock, remembered_for=None) as found:
+            yield found
+
+
+@asynccontextmanager
+async def clustered(settings: Settings, database: Url) -> AsyncIterator[Running]:
+    """The service on a PostgreSQL that other processes write too."""
+    store = await PostgresStore.open(
+        database.text, lanes=settings.database_lanes, partitions=settings.database_partitions
+    )
+    async with _serving(
+        store, database, settings, store.clock, remembered_for=REMEMBERED_SECONDS
+    ) as found:
+        yield found
+
+
+@asynccontextmanager
+async def _serving(
+    store: Store,
+    database: Path | Url,
+    settings: Settings,
+    now: Callable[[], int],
+    *,
+    remembered_for: float | None,
+) -> AsyncIterator[Running]:
+    service = wire(store, settings, now, remembered_for=remembered_for)
+    try:
+        yield Running(
+            service=service,
+            database=database,
+            public=create_app(service, OPERATIONS),
+            local=create_app(service, OPERATIONS, local=True),
+        )
+    finally:
+        await _close(service)
+
+
+async def _close(service: Service) -> None:
+    """What was acknowledged is safe whether or not the database can be closed in order."""
+    try:
+        await service.ledger.close()
+    except StoreError as failure:
+        logger().warning(
+            "the database was not closed in order; its next start puts that right",
+            reason=str(failure),
+        )
+
+
+def database_file(settings: Settings) -> Path:
+    """The file itself: two names of one database must not make two owners."""
+    if not isinstance(settings.database, Path):
+        raise TypeError("the database is no file")
+    return settings.database.resolve()
+
+
+def audit(settings: Settings) -> SqliteAudit:
+    """The database as a verifier reads it, whoever else has it open."""
+    return SqliteAudit(database_file(settings))
+
+
+def beside(database: Path, suffix: str) -> Path:
+    """A companion of the database: its socket, its keys."""
+    return database.with_name(database.name + suffix)
+
+
+def check_operations(resolved: Resolved) -> None:
+    """Raises ConfigError where `rate_limits` names what is no operation with a limit."""
+    known = {each.name for each in OPERATIONS if each.audience is not Audience.OPEN}
+    source = resolved.sources["rate_limits"]
+    unknown = sorted(set(resolved.settings.rate_limits) - known)
+    if unknown:
+        names = ", ".join(sorted(known))
+        raise ConfigError(
+            [f"{source}: {name} is no operation; there are {names}" for name in unknown]
+        )

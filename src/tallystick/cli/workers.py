@@ -1,0 +1,249 @@
+"""Several server processes behind one address.
+
+The parent opens the doors and serves nobody. Its workers are the same command again with the doors
+handed down, so each connection is taken by whichever worker is free, and what waits in the doors'
+queues while workers come and go is not lost. Parent and worker hold the ends of a socket pair: the
+worker says on it that it serves, and either sees on it that the other has gone; a worker without a
+parent ends as if it had been told to.
+
+A worker that dies is replaced, at once where it had served for a while, else after a pause that
+doubles. SIGHUP replaces all workers one after the other, each only when its successor serves: by
+then with settings read anew, and with another version of the program if that was installed. SIGINT
+and SIGTERM end the workers after what is under way; a second one ends them at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tallystick.http.server import ENDING_SIGNALS, GRACE_SECONDS
+from tallystick.observe import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+START_SECONDS: Final = 30
+"""What a worker has to say that it serves."""
+_STOP_SECONDS: Final = GRACE_SECONDS + 5
+_STEADY_SECONDS: Final = 10
+"""Who served for so long did not die of its start."""
+_PAUSES: Final = (1, 2, 4, 8, 16, 30)
+_SERVES: Final = b"."
+
+
+class Handed(NamedTuple):
+    """What a worker is handed down: its number, its end of the pair, the doors."""
+
+    number: int
+    leash: int
+    doors: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Handed:
+        """Raises ValueError."""
+        number, leash, doors = text.split(":")
+        return cls(int(number), int(leash), tuple(int(door) for door in doors.split(",")))
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.leash}:{','.join(map(str, self.doors))}"
+
+    def open_doors(self) -> list[socket.socket]:
+        doors = [socket.socket(fileno=door) for door in self.doors]
+        for door in doors:
+            door.settimeout(0)
+        return doors
+
+
+class Leash:
+    """A worker's end of the pair. `when_gone` is called when the parent has gone."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self.when_gone: Callable[[], None] | None = None
+
+    def serves(self) -> None:
+        """Tells the parent, and watches it from now on."""
+        self._socket.settimeout(0)
+        with suppress(OSError):
+            self._socket.send(_SERVES)
+        asyncio.get_running_loop().add_reader(self._socket, self._ended)
+
+    def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._socket)
+        if self.when_gone is not None:
+            self.when_gone()
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    process: asyncio.subprocess.Process
+    leash: socket.socket
+    started: float
+
+    def signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+
+class Workers:
+    """Keeps `count` processes of `command` behind `doors` until it is told to end."""
+
+    def __init__(self, command: Sequence[str], doors: Sequence[socket.socket], count: int) -> None:
+        self._command = command
+        self._doors = doors
+        self._count = count
+        self._slots: dict[int, _Worker] = {}
+        self._failures: dict[int, int] = {}
+        self._watching: set[asyncio.Task[None]] = set()
+        self._told = 0
+        self._end = asyncio.Event()
+        self._reload = asyncio.Lock()
+
+    async def run(self, ready: Callable[[], None]) -> bool:
+        """Whether all of them came to serve; returns when all have ended. `ready` is called when
+        all serve."""
+        loop = asyncio.get_running_loop()
+        for number in ENDING_SIGNALS:
+            loop.add_signal_handler(number, self._told_to_end)
+        served = await self._start_all()
+        if served and not self._end.is_set():
+            loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
+            ready()
+            await self._end.wait()
+        self._end.set()
+        await self._stop_all()
+        return served
+
+    # ── signals ──
+
+    def _told_to_end(self) -> None:
+        self._told += 1
+        self._end.set()
+        if self._told > 1:
+            for worker in self._slots.values():
+                worker.signal(signal.SIGTERM)
+
+    def _told_to_reload(self) -> None:
+        if not self._reload.locked():
+            self._watch(self._replace_all())
+
+    # ── coming and going ──
+
+    async def _start_all(self) -> bool:
+        started = await asyncio.gather(*(self._start(number) for number in range(self._count)))
+        for number, worker in enumerate(started):
+            if worker is not None:
+                self._slots[number] = worker
+                self._watch(self._outlive(number, worker))
+        return None not in started
+
+    async def _start(self, number: int) -> _Worker | None:
+        """A worker that serves; None where it does not come to that, and has ended."""
+        ours, theirs = socket.socketpair()
+        ours.settimeout(0)
+        with theirs:
+            doors = tuple(door.fileno() for door in self._doors)
+            handed = Handed(number, theirs.fileno(), doors)
+            # A group of its own: Ctrl-C in a terminal is for the parent, who passes it on once.
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                "--worker",
+                str(handed),
+                pass_fds=(theirs.fileno(), *doors),
+                process_group=0,
+            )
+        worker = _Worker(process, ours, asyncio.get_running_loop().time())
+        if await self._comes_to_serve(worker):
+            return worker
+        worker.signal(signal.SIGKILL)
+        await process.wait()
+        ours.close()
+        return None
+
+    async def _comes_to_serve(self, worker: _Worker) -> bool:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                return await loop.sock_recv(worker.leash, 1) == _SERVES
+        except (TimeoutError, OSError):
+            return False
+
+    async def _outlive(self, number: int, worker: _Worker) -> None:
+        """Waits for a worker's end, and replaces it where nobody wanted that."""
+        status = await worker.process.wait()
+        worker.leash.close()
+        if self._end.is_set() or self._slots.get(number) is not worker:
+            return
+        logger().warning("a worker died", worker=number, pid=worker.process.pid, status=status)
+        if asyncio.get_running_loop().time() - worker.started >= _STEADY_SECONDS:
+            self._failures.pop(number, None)
+        successor = await self._succeed(number)
+        if successor is not None:
+            self._slots[number] = successor
+            await self._outlive(number, successor)
+
+    async def _succeed(self, number: int) -> _Worker | None:
+        """A successor, however often it takes; None when all are to end."""
+        while not self._end.is_set():
+            failures = self._failures.get(number, 0)
+            self._failures[number] = failures + 1
+            if failures:
+                await self._pause(_PAUSES[min(failures, len(_PAUSES)) - 1])
+            if not self._end.is_set() and (worker := await self._start(number)) is not None:
+                return worker
+        return None
+
+    async def _pause(self, seconds: int) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._end.wait()
+
+    async def _replace_all(self) -> None:
+        """Puts a new worker into each place, and then tells the old one to end."""
+        async with self._reload:
+            for number, old in list(self._slots.items()):
+                if self._end.is_set():
+                    return
+                new = await self._start(number)
+                if new is None:
+                    logger().error(
+                        "a new worker did not come to serve; the old ones go on", worker=number
+                    )
+                    return
+                self._slots[number] = new
+                self._watch(self._outlive(number, new))
+                old.signal(signal.SIGTERM)
+                await self._ended(old)
+            logger().info("all workers were replaced", workers=self._count)
+
+    async def _stop_all(self) -> None:
+        workers = list(self._slots.values())
+        for worker in workers:
+            worker.signal(signal.SIGTERM)
+        await asyncio.gather(*map(self._ended, workers))
+        if self._watching:
+            await asyncio.wait(self._watching)
+
+    async def _ended(self, worker: _Worker) -> None:
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await worker.process.wait()
+        except TimeoutError:
+            worker.signal(signal.SIGKILL)
+            await worker.process.wait()
+
+    def _watch(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+
+def same_command() -> list[str]:
+    """The command line of this process, for a worker."""
+    return [sys.executable, "-m", "tallystick", *sys.argv[1:]]

@@ -1,0 +1,186 @@
+"""The parent of several workers, with workers that do nothing but say who they are.
+
+What real ones make of it is tested with the server, on PostgreSQL and Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from tallystick.cli.workers import Handed, Workers
+
+WORKER = """
+import os, signal, socket, sys, threading
+from pathlib import Path
+
+number, leash, door = (int(part) for part in sys.argv[sys.argv.index("--worker") + 1].split(":"))
+folder = Path(sys.argv[1])
+if (folder / f"fails-{number}").exists():
+    sys.exit(3)
+leash, door = socket.socket(fileno=leash), socket.socket(fileno=door)
+door.settimeout(None)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+def follow():
+    if not leash.recv(1):
+        (folder / f"orphan-{os.getpid()}").touch()
+        os._exit(0)
+leash.send(b".")
+threading.Thread(target=follow, daemon=True).start()
+while True:
+    connection, _ = door.accept()
+    connection.sendall(str(os.getpid()).encode())
+    connection.close()
+"""
+
+
+@dataclass(kw_only=True)
+class Shop:
+    """A door with workers behind it, as its customers see it."""
+
+    folder: Path
+    door: socket.socket
+    workers: Workers
+    told_ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def ask(self) -> int:
+        """The pid of whoever answers."""
+        reader, writer = await asyncio.open_connection(*self.door.getsockname())
+        answered = int(await reader.read())
+        writer.close()
+        return answered
+
+    async def pids(self, count: int) -> set[int]:
+        """Of everybody who answers, as soon as there are so many."""
+        found: set[int] = set()
+        while len(found) < count:
+            found.add(await self.ask())
+        return found
+
+    def orphans(self) -> set[int]:
+        """Those who found that their parent had gone."""
+        return {int(file.name.removeprefix("orphan-")) for file in self.folder.glob("orphan-*")}
+
+    def breaks(self, number: int) -> None:
+        (self.folder / f"fails-{number}").touch()
+
+
+@pytest.fixture
+def door() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as opened:
+        opened.settimeout(0)
+        yield opened
+
+
+@asynccontextmanager
+async def shop(folder: Path, door: socket.socket, count: int = 2) -> AsyncIterator[Shop]:
+    script = folder / "worker.py"
+    script.write_text(WORKER)
+    workers = Workers([sys.executable, str(script), str(folder)], [door], count)
+    opened = Shop(folder=folder, door=door, workers=workers)
+    running = asyncio.ensure_future(workers.run(opened.told_ready.set))
+    await opened.told_ready.wait()
+    try:
+        yield opened
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await running
+
+
+def in_shop(
+    folder: Path, door: socket.socket, test: Callable[[Shop], Awaitable[None]], count: int = 2
+) -> None:
+    async def scenario() -> None:
+        async with asyncio.timeout(30), shop(folder, door, count) as opened:
+            await test(opened)
+
+    asyncio.run(scenario())
+
+
+def test_what_is_handed_down_can_be_read_again() -> None:
+    handed = Handed(3, 7, (8, 9))
+    assert Handed.parse(str(handed)) == handed
+
+
+def test_all_of_them_answer_at_one_door(tmp_path: Path, door: socket.socket) -> None:
+    async def test(opened: Shop) -> None:
+        assert len(await opened.pids(3)) == 3
+
+    in_shop(tmp_path, door, test, count=3)
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path: Path, door: socket.socket) -> None:
+    async def test(opened: Shop) -> None:
+        before = await opened.pids(2)
+        dead = min(before)
+        os.kill(dead, signal.SIGKILL)
+        while len(after := await opened.pids(2) - {dead}) < 2:
+            pass
+        assert len(after - before) == 1
+
+    with capture_logs() as logged:
+        in_shop(tmp_path, door, test)
+    assert [line["event"] for line in logged] == ["a worker died"]
+
+
+def test_all_are_replaced_and_nobody_is_turned_away(tmp_path: Path, door: socket.socket) -> None:
+    async def test(opened: Shop) -> None:
+        before = await opened.pids(2)
+        os.kill(os.getpid(), signal.SIGHUP)
+        # Everybody who asks meanwhile is answered: `ask` would raise.
+        while (await opened.pids(2)) & before:
+            pass
+
+    with capture_logs() as logged:
+        in_shop(tmp_path, door, test)
+    assert not [line for line in logged if line["log_level"] != "info"]
+
+
+def test_who_cannot_be_replaced_goes_on(tmp_path: Path, door: socket.socket) -> None:
+    async def test(opened: Shop) -> None:
+        before = await opened.pids(2)
+        opened.breaks(0)
+        with capture_logs() as logged:
+            os.kill(os.getpid(), signal.SIGHUP)
+            while not logged:
+                assert await opened.ask() in before
+        assert "the old ones go on" in logged[0]["event"]
+        assert await opened.pids(2) == before
+
+    in_shop(tmp_path, door, test)
+
+
+def test_where_one_cannot_start_none_goes_on(tmp_path: Path, door: socket.socket) -> None:
+    (tmp_path / "fails-1").touch()
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+
+    async def scenario() -> None:
+        workers = Workers([sys.executable, str(script), str(tmp_path)], [door], 2)
+        async with asyncio.timeout(30):
+            assert not await workers.run(lambda: pytest.fail("it is not ready"))
+
+    asyncio.run(scenario())
+
+
+def test_workers_end_with_their_parent(tmp_path: Path, door: socket.socket) -> None:
+    """As when the parent is killed: all that it held is closed."""
+
+    async def test(opened: Shop) -> None:
+        before = await opened.pids(2)
+        for worker in opened.workers._slots.values():
+            worker.leash.shutdown(socket.SHUT_RDWR)
+        while not opened.orphans() >= before:
+            await opened.ask()
+
+    in_shop(tmp_path, door, test)
