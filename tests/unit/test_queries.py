@@ -78,6 +78,11 @@ def test_statements_find_their_rows_by_an_index(name: str) -> None:
     assert name in MAY_SCAN | MAY_SORT or not any("TEMP B-TREE" in line for line in plan)
 
 
+def test_the_two_levels_of_days_by_any_stay_apart() -> None:
+    # Flattened into one, the statement would sort all fifty columns of each row.
+    assert plan_of("read_days_by_any")[0].startswith("CO-ROUTINE")
+
+
 def test_every_file_of_statements_is_checked_here() -> None:
     named = {
         file.name.removesuffix(".sql")
