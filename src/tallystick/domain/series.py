@@ -152,8 +152,8 @@ def to_points(
     # The same groups are in many buckets: comparing their names once is enough.
     place = {group: at for at, group in enumerate(sorted(set().union(*used), key=_place))}
     return [
-        Point(*span, group, found[group])
-        for (span, found), groups in zip(spans, used, strict=True)
+        Point(start, end, group, found[group])
+        for ((start, end), found), groups in zip(spans, used, strict=True)
         for group in sorted(groups, key=place.__getitem__)
     ]
 

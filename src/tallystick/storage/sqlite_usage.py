@@ -102,6 +102,20 @@ class _Run(NamedTuple):
     cut_at: int | None
 
 
+class _Groups(dict[_Names, Group]):
+    """Groups by the names in rows; each is made once, however many buckets have it."""
+
+    def __init__(self, grouping: Grouping, *, valued: bool) -> None:
+        super().__init__()
+        self._grouping = grouping
+        self._valued = valued
+
+    def __missing__(self, names: _Names) -> Group:
+        value, *others = names
+        group = self[names] = self._grouping.group(others, value if self._valued else None)
+        return group
+
+
 class UsageSearch:
     """The usage between bounds, added up step by step."""
 
@@ -123,7 +137,8 @@ class UsageSearch:
         self._whole: list[_Found] = [{} for _ in bounds[1:]]
         self._valued: list[_Found] = [{} for _ in bounds[1:]]
         self._outside: _Found = {}
-        self._groups: dict[tuple[_Names, bool], Group] = {}
+        self._without_value = _Groups(grouping, valued=False)
+        self._with_value = _Groups(grouping, valued=True)
         self._work = self._read()
 
     def begin(self) -> None:
@@ -143,19 +158,10 @@ class UsageSearch:
         for names, (used, events) in valued.items():
             # It has been counted among all usage, as without the dimension.
             _add(whole, ("", *names[1:]), -used, -events)
-        named = {
-            self._group(names, valued=False): Amounts(*found) for names, found in whole.items()
-        }
-        for names, found in valued.items():
-            named[self._group(names, valued=True)] = Amounts(*found)
+        without, with_value = self._without_value, self._with_value
+        named = {without[names]: Amounts._make(found) for names, found in whole.items()}
+        named.update((with_value[names], Amounts._make(found)) for names, found in valued.items())
         return named
-
-    def _group(self, names: _Names, *, valued: bool) -> Group:
-        found = self._groups.get((names, valued))
-        if found is None:
-            found = self._grouping.group(names[1:], names[0] if valued else None)
-            self._groups[names, valued] = found
-        return found
 
     def _read(self) -> Iterator[None]:
         yield from self._read_dimension(_ALL, self._whole)
