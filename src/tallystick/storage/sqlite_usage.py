@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tallystick.ledger.ports import Changes
 
-_SQL: Final = load_statements("sqlite", "usage")
+_SQL: Final = load_statements("sqlite", "reader", "usage")
 _ALL: Final = ""
 """The dimension under which all usage is counted."""
 STRETCH: Final = 32
@@ -144,7 +144,7 @@ class UsageSearch:
     def begin(self) -> None:
         """Begins the transaction in which all is read."""
         self._connection.execute(_SQL["series_settings"]).fetchall()
-        self._connection.execute(_SQL["begin_series"]).fetchall()
+        self._connection.execute(_SQL["begin_reading"]).fetchall()
 
     def step(self) -> bool:
         """Reads the next stretch; whether there is none."""

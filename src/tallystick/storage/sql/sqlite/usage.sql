@@ -108,9 +108,6 @@ WHERE u.organization_id = ?1 AND u.event_id = ?2
 -- Each page is read once: to remember many of them costs more, in memory that is new, than it saves.
 PRAGMA cache_size = -2000
 
--- name: begin_series
-BEGIN
-
 -- Usage of whole days from ?3 up to, not including, ?4: all of it, and what there was before hour ?5.
 -- Adding up in the order in which rows lie takes half the time that any other does, so the groupings
 -- that allow it have statements of their own. In the others, the last three parameters say whether
