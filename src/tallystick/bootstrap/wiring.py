@@ -43,6 +43,10 @@ def clock() -> int:
     return time.time_ns() // 1000
 
 
+def monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
 def new_id(prefix: str) -> str:
     return encode_id(prefix, uuid_utils.uuid7().bytes)
 
@@ -66,6 +70,7 @@ def wire(
         store.reader,
         limits=limits,
         clock=now,
+        monotonic_ms=monotonic_ms,
         admin_secrets=[] if admin is None else [admin.encode()],
         pepper=settings.pepper,
         remembered_for=remembered_for,
@@ -80,7 +85,7 @@ def wire(
         strangers=MemoryLimiter(window_ms=window_ms, capacity=ADDRESS_WINDOWS),
         limits=limits,
         clock=now,
-        monotonic_ms=lambda: time.monotonic_ns() // 1_000_000,
+        monotonic_ms=monotonic_ms,
         epoch_ms=lambda: time.time_ns() // 1_000_000,
         new_id=new_id,
         entropy=os.urandom,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from tallystick.http.probe import Probe
 from tallystick.ledger.refused import RefusedRequests
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Callable, Hashable, Iterator
 
     from tallystick.http.auth import Authenticator
@@ -24,7 +27,10 @@ _LAST_DIGITS: Final = [f"{number:03x}" for number in range(0x1000)]
 class Limiter(Protocol):
     """Counts requests in exact sliding windows (see `limits.policy`)."""
 
-    def acquire(self, key: Hashable, limit: int, now_ms: int) -> Decision: ...
+    def acquire(self, key: Hashable, limit: int, now_ms: int) -> Decision | Future[Decision]:
+        """Decides on one request, at once or later. Raises LimiterUnavailable, or the future does,
+        where nobody is to pass without being counted."""
+        ...
 
     def peek(self, key: Hashable, limit: int, now_ms: int) -> Decision: ...
 
@@ -34,7 +40,8 @@ class Service:
     """Clocks: `clock` is the ledger's (microseconds), `monotonic_ms` the limiter's, `epoch_ms` only
     prints. `new_id` and `entropy` are the sources of ids and secrets. `limitable` names the
     operations that an organization's own limits may concern; whoever routes the table fills it.
-    `limiter` counts who has a key, `strangers` the addresses of those who have none."""
+    `limiter` counts who has a key, `strangers` the addresses of those who have none; `throttled` is
+    how many requests either refused since the start, by operation."""
 
     ledger: Ledger
     reads: Reads
@@ -52,10 +59,13 @@ class Service:
     limitable: frozenset[str] = frozenset()
     request_ids: Iterator[str] = field(init=False)
     refused: RefusedRequests = field(init=False)
+    probe: Probe = field(init=False)
     replays_in_flight: set[ReplayKey] = field(default_factory=set)
+    throttled: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.refused = RefusedRequests(self.ledger, self.clock)
+        self.probe = Probe(self.ledger.store.check)
         self.request_ids = _request_ids(f"req_{self.entropy(8).hex()}")
 
 
