@@ -6,7 +6,7 @@ A backend joins the suite with one line in `BACKENDS`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -59,15 +59,6 @@ class Backend:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(coroutine)
-
-    def found(self, ask: Callable[..., T | Awaitable[T]], *key: object) -> T:
-        """What a hot read finds, whether it is at hand or has to be waited for."""
-
-        async def look() -> T:
-            answer = ask(*key)
-            return await answer if isinstance(answer, Awaitable) else answer
-
-        return self.run(look())
 
     def load(self, wanted: Wanted) -> Snapshot:
         """What is there, in a transaction that is given up again."""

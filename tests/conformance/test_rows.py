@@ -260,27 +260,22 @@ def test_a_digest_leads_to_all_that_a_request_needs(backend: Backend) -> None:
     secrets = [secret(1), secret(2, None, key=1)]
     created.secrets = {one.hash: one for one in secrets}
     backend.write(created)
-    tenant = backend.found(backend.reader.credential, secrets[0].hash)
+    tenant = backend.reader.credential(secrets[0].hash)
     assert tenant == (
         secrets[0],
         key,
         created.organizations[ACME],
         created.teamspaces[ACME, HOME],
     )
-    assert backend.found(backend.reader.credential, secrets[1].hash) == (
-        secrets[1],
-        operator,
-        None,
-        None,
-    )
-    assert backend.found(backend.reader.credential, bytes(32)) is None
+    assert backend.reader.credential(secrets[1].hash) == (secrets[1], operator, None, None)
+    assert backend.reader.credential(bytes(32)) is None
 
 
 def test_balances(backend: Backend) -> None:
     account = full_account()
     backend.write(Changes(accounts=[account]))
-    assert backend.found(backend.reader.balance, ACME) == BalanceRow(MOST - 30, 30, 20, START + 5)
-    assert backend.found(backend.reader.balance, OTHER) is None
+    assert backend.reader.balance(ACME) == BalanceRow(MOST - 30, 30, 20, START + 5)
+    assert backend.reader.balance(OTHER) is None
 
 
 def test_periods(backend: Backend) -> None:
