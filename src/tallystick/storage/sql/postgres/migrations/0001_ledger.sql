@@ -51,6 +51,30 @@ BEGIN
 END
 $$;
 
+-- Gives a table that only grows its triggers: changing or deleting a row is refused, and so is
+-- emptying the table or one of its partitions.
+CREATE FUNCTION tallystick_keep(name text, message text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    part regclass;
+BEGIN
+    EXECUTE format(
+        'CREATE TRIGGER %I BEFORE UPDATE OR DELETE ON %I'
+        ' FOR EACH ROW EXECUTE FUNCTION tallystick_refuse(%L)',
+        name || '_refuse_change', name, message
+    );
+    FOR part IN
+        SELECT name::regclass
+        UNION ALL
+        SELECT inhrelid FROM pg_inherits WHERE inhparent = name::regclass
+    LOOP
+        EXECUTE format(
+            'CREATE TRIGGER %I BEFORE TRUNCATE ON %s EXECUTE FUNCTION tallystick_refuse(%L)',
+            name || '_refuse_truncate', part, message
+        );
+    END LOOP;
+END
+$$;
+
 CREATE TABLE organizations (
     organization_id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     name TEXT COLLATE "C" NOT NULL,
@@ -93,7 +117,8 @@ CREATE TABLE api_keys (
     revoked_at BIGINT,
     last_used_at BIGINT,
     PRIMARY KEY (organization_id, key_id),
-    CHECK ((organization_id = '') = (teamspace_id IS NULL))
+    CONSTRAINT api_keys_are_operators_or_of_a_teamspace
+        CHECK ((organization_id = '') = (teamspace_id IS NULL))
 );
 
 -- Begins with the hash of a secret: it is how the organization is found. It may lie on another shard
@@ -113,18 +138,21 @@ CREATE TABLE accounts (
     next_plan TEXT COLLATE "C",
     period_index BIGINT NOT NULL CHECK (period_index >= 0),
     period_start BIGINT NOT NULL,
-    period_end BIGINT NOT NULL CHECK (period_start < period_end),
+    period_end BIGINT NOT NULL
+        CONSTRAINT accounts_period_has_a_length CHECK (period_start < period_end),
     allowance_grant_id TEXT COLLATE "C",
     remaining BIGINT NOT NULL,
     consumed BIGINT NOT NULL CHECK (consumed <= 8000000000000000),
-    overage BIGINT NOT NULL CHECK (overage BETWEEN 0 AND consumed),
-    held BIGINT NOT NULL CHECK (held BETWEEN 0 AND remaining),
+    overage BIGINT NOT NULL
+        CONSTRAINT accounts_overage_was_consumed CHECK (overage BETWEEN 0 AND consumed),
+    held BIGINT NOT NULL CONSTRAINT accounts_held_is_there CHECK (held BETWEEN 0 AND remaining),
     pending BIGINT NOT NULL CHECK (pending >= 0),
     sequence BIGINT NOT NULL CHECK (sequence > 0),
     head BYTEA NOT NULL CHECK (octet_length(head) = 32),
     advanced_to BIGINT NOT NULL,
     next_due_at BIGINT NOT NULL,
-    CHECK (remaining + consumed - overage + pending <= 8000000000000000)
+    CONSTRAINT accounts_sums_are_exact
+        CHECK (remaining + consumed - overage + pending <= 8000000000000000)
 ) WITH (fillfactor = 50);
 
 CREATE TABLE grants (
@@ -133,8 +161,9 @@ CREATE TABLE grants (
     kind TEXT COLLATE "C" NOT NULL
         CHECK (kind IN ('rollover', 'allowance', 'promotional', 'adjustment', 'top_up')),
     amount BIGINT NOT NULL,
-    remaining BIGINT NOT NULL CHECK (remaining BETWEEN 0 AND amount),
-    held BIGINT NOT NULL CHECK (held BETWEEN 0 AND remaining),
+    remaining BIGINT NOT NULL
+        CONSTRAINT grants_remaining_was_granted CHECK (remaining BETWEEN 0 AND amount),
+    held BIGINT NOT NULL CONSTRAINT grants_held_is_there CHECK (held BETWEEN 0 AND remaining),
     priority BIGINT NOT NULL,
     effective_at BIGINT NOT NULL,
     expires_at BIGINT,
@@ -164,10 +193,12 @@ CREATE TABLE holds (
     dimensions TEXT COLLATE "C",
     salt BYTEA,
     digest BYTEA,
-    created_at BIGINT NOT NULL CHECK (created_at < expires_at),
+    created_at BIGINT NOT NULL
+        CONSTRAINT holds_have_a_length CHECK (created_at < expires_at),
     PRIMARY KEY (organization_id, hold_id),
-    CHECK ((status = 'open') = (parts <> '[]')),
-    CHECK ((dimensions IS NULL) = (salt IS NULL) AND (salt IS NULL OR digest IS NOT NULL))
+    CONSTRAINT holds_have_parts_while_open CHECK ((status = 'open') = (parts <> '[]')),
+    CONSTRAINT holds_dimensions_are_salted
+        CHECK ((dimensions IS NULL) = (salt IS NULL) AND (salt IS NULL OR digest IS NOT NULL))
 );
 
 -- What open holds set aside is added up from them.
@@ -198,8 +229,10 @@ CREATE TABLE entries (
     booked_at BIGINT NOT NULL,
     remaining_after BIGINT NOT NULL,
     consumed_after BIGINT NOT NULL,
-    overage_after BIGINT NOT NULL CHECK (overage_after BETWEEN 0 AND consumed_after),
-    held_after BIGINT NOT NULL CHECK (held_after BETWEEN 0 AND remaining_after),
+    overage_after BIGINT NOT NULL
+        CONSTRAINT entries_overage_was_consumed CHECK (overage_after BETWEEN 0 AND consumed_after),
+    held_after BIGINT NOT NULL
+        CONSTRAINT entries_held_is_there CHECK (held_after BETWEEN 0 AND remaining_after),
     detail TEXT COLLATE "C",
     content BYTEA,
     hash BYTEA NOT NULL CHECK (octet_length(hash) = 32),
@@ -225,8 +258,9 @@ CREATE TABLE event_dimensions (
     counted TEXT COLLATE "C" NOT NULL,
     erased_at BIGINT,
     PRIMARY KEY (organization_id, sequence),
-    CHECK ((dimensions IS NULL) = (erased_at IS NOT NULL)),
-    CHECK ((salt IS NULL) = (erased_at IS NOT NULL))
+    CONSTRAINT event_dimensions_are_erased_whole CHECK (
+        (dimensions IS NULL) = (erased_at IS NOT NULL) AND (salt IS NULL) = (erased_at IS NOT NULL)
+    )
 );
 
 -- Places from which a balance at an earlier instant is replayed: what the entries up to `sequence`
@@ -242,7 +276,8 @@ CREATE TABLE periods (
     organization_id TEXT COLLATE "C" NOT NULL,
     period_index BIGINT NOT NULL CHECK (period_index >= 0),
     period_start BIGINT NOT NULL,
-    period_end BIGINT NOT NULL CHECK (period_start < period_end),
+    period_end BIGINT NOT NULL
+        CONSTRAINT periods_have_a_length CHECK (period_start < period_end),
     timezone TEXT COLLATE "C" NOT NULL,
     allowance BIGINT NOT NULL CHECK (allowance >= 0),
     sequence BIGINT NOT NULL,
@@ -446,14 +481,11 @@ FOR EACH ROW EXECUTE FUNCTION tallystick_number_price();
 CREATE TRIGGER price_ends_number BEFORE INSERT ON price_ends
 FOR EACH ROW EXECUTE FUNCTION tallystick_number_price_end();
 
-CREATE TRIGGER entries_refuse_change BEFORE UPDATE OR DELETE ON entries
-FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('entries are never changed or deleted');
-CREATE TRIGGER usage_events_refuse_change BEFORE UPDATE OR DELETE ON usage_events
-FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('usage events are never changed or deleted');
-CREATE TRIGGER prices_refuse_change BEFORE UPDATE OR DELETE ON prices
-FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('prices are never changed or deleted');
-CREATE TRIGGER price_ends_refuse_change BEFORE UPDATE OR DELETE ON price_ends
-FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('ends of prices are never changed or deleted');
+SELECT tallystick_keep('entries', 'entries are never changed or deleted');
+SELECT tallystick_keep('usage_events', 'usage events are never changed or deleted');
+SELECT tallystick_keep('prices', 'prices are never changed or deleted');
+SELECT tallystick_keep('price_ends', 'ends of prices are never changed or deleted');
+
 CREATE TRIGGER event_dimensions_refuse_delete BEFORE DELETE ON event_dimensions
 FOR EACH ROW
 EXECUTE FUNCTION tallystick_refuse('the dimensions of usage events are erased, not deleted');
