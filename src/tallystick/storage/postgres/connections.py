@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import asyncpg
 
@@ -23,11 +23,11 @@ from tallystick.ledger.ports import StoreUnavailable
 from tallystick.storage.postgres.errors import translating
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
-Connection = Any
-"""An `asyncpg.Connection`: the driver has no types."""
-Connect = "Callable[[Mapping[str, str]], Awaitable[Connection]]"
+    Row = Sequence[Any]
+    Connect = Callable[[], Awaitable[Any]]
 
 T = TypeVar("T")
 
@@ -37,6 +37,8 @@ READING: Final[Mapping[str, str]] = MappingProxyType(
         "default_transaction_isolation": "read committed",
         # A plan is made once and is the same for everybody: what tests say of it stays true.
         "plan_cache_mode": "force_generic_plan",
+        # By index whatever the statistics say: they are old where a table has just begun to grow.
+        "enable_seqscan": "off",
         "jit": "off",
         "statement_timeout": "10s",
         "idle_in_transaction_session_timeout": "10s",
@@ -59,12 +61,29 @@ _HARMLESS: Final = (asyncpg.PostgresError, LookupError)
 """What leaves a connection fit for use."""
 
 
+class Connection(Protocol):
+    """What readers use of an `asyncpg.Connection`. Its rows are sequences, which the driver's types
+    do not say."""
+
+    async def fetch(self, query: str, *args: object) -> list[Row]: ...
+
+    async def fetchrow(self, query: str, *args: object) -> Row | None: ...
+
+    async def fetchval(self, query: str, *args: object) -> Any: ...  # noqa: ANN401 - any column
+
+    def transaction(
+        self, *, isolation: str, readonly: bool
+    ) -> AbstractAsyncContextManager[object]: ...
+
+    def is_closed(self) -> bool: ...
+
+    def terminate(self) -> None: ...
+
+
 class Connections:
     """At most `most` connections, each for one at a time, who gets an answer within `seconds`."""
 
-    def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], *, most: int, seconds: float
-    ) -> None:
+    def __init__(self, connect: Connect, *, most: int, seconds: float) -> None:
         self._connect = connect
         self._seconds = seconds
         self._places = asyncio.Semaphore(most)

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean to the ledger: one table by SQLSTATE, and the special case of COMMIT.
+"""What PostgreSQL's errors mean to the ledger: a table by SQLSTATE, and the special case of COMMIT.
 
 What the server says has a SQLSTATE. What it does not say (a connection that broke, a deadline that
 passed, a name that was not resolved) the driver and the system raise as they do for any socket.
