@@ -25,7 +25,7 @@ from tallystick.ledger.work import Unit, Work
 from tallystick.storage.postgres.lane import Patience
 from tallystick.storage.postgres.store import PostgresStore
 from tallystick.storage.sqlite import SqliteStore
-from tests.servers.postgres import Postgres
+from tests.servers.postgres import Connection, Postgres
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ class Backend:
 
         return self.run(ask())
 
-    async def submit(self, organization_id: str, unit: Unit) -> Any:
+    async def submit(self, organization_id: str, unit: Unit) -> object:
         """What the ledger makes of a unit, with all its patience."""
         return await Ledger(self.store).submit(organization_id, unit)
 
@@ -184,11 +184,11 @@ class Bystander:
     async def _rows(self, statement: str) -> Sequence[Sequence[Any]]:
         connection = await asyncpg.connect(self._url)
         try:
-            return await connection.fetch(statement)
+            return [tuple(row) for row in await connection.fetch(statement)]
         finally:
             await connection.close()
 
-    async def _lock(self) -> Any:
+    async def _lock(self) -> Connection:
         connection = await asyncpg.connect(self._url)
         await connection.execute("BEGIN")
         await connection.execute("SELECT FROM accounts ORDER BY organization_id FOR UPDATE")
@@ -205,7 +205,9 @@ def postgres_backend(
     bystander = Bystander(url)
     try:
         with asyncio.Runner() as runner:
-            opening = PostgresStore.open(url, clock=clock, partitions=partitions, patience=patience)
+            opening = PostgresStore.open(
+                url, clock=clock, requires_durability=False, patience=patience
+            )
             store = runner.run(opening)
             try:
                 yield Backend(

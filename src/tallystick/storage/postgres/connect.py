@@ -1,7 +1,7 @@
 """Connections to the database: where it is, how it is spoken to, and how long anything may take.
 
-The URL is one of libpq's kind, several hosts and `sslmode` included. A connection goes to the primary
-among them, whichever that is just now: a standby's past is nobody's balance.
+The URL is one of libpq's kind, several hosts and `sslmode` included. A connection goes to that of
+them which is the primary just now: a standby's past is nobody's balance.
 """
 
 from __future__ import annotations

@@ -9,10 +9,12 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from tallystick.storage.postgres.checks import check, explaining
 from tallystick.storage.postgres.clock import DatabaseClock
 from tallystick.storage.postgres.connect import Database
 from tallystick.storage.postgres.connections import READING
 from tallystick.storage.postgres.lane import Patience, PostgresLane, session_settings
+from tallystick.storage.postgres.migrate import migrate
 from tallystick.storage.postgres.reader import PostgresReader
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class PostgresStore:
     ) -> None:
         self._seen = DatabaseClock()
         self.clock: Callable[[], int] = self._seen if clock is None else clock
+        self.advice: Sequence[str] = ()
+        """What could be better with the database, for the log."""
         connect = partial(database.connect, session_settings(patience))
         self._lanes = tuple(
             PostgresLane(connect, self._seen, clock, patience) for _ in range(lanes)
@@ -50,17 +54,30 @@ class PostgresStore:
         url: str,
         *,
         lanes: int = LANES,
-        partitions: int = 0,
+        migrates: bool = False,
+        partitions: int | None = None,
+        requires_durability: bool = True,
         clock: Callable[[], int] | None = None,
         patience: Patience | None = None,
     ) -> Self:
-        """Opens the database at `url`, made or migrated where necessary.
+        """Opens the database at `url`, which has to be fit for a service.
 
-        `clock` (microseconds since 1970) takes the place of the database's, for tests. Raises
-        StoreNotUsable where an operator has to do something first, and StoreUnavailable where it
-        may work later.
+        Where it `migrates`, the database is brought up to date first, which takes the role that
+        owns the tables; new ones are cut into `partitions`. Without `requires_durability` a server will
+        do that loses commits in a crash. `clock` (microseconds since 1970) takes the place of the
+        database's, for tests. Raises StoreNotUsable, which says what to do, where all is not well.
         """
-        store = cls(Database(url=url), lanes, clock, patience or Patience())
+        database, patience = Database(url=url), patience or Patience()
+        with explaining(url):
+            connection = await database.connect(session_settings(patience))
+            try:
+                if migrates:
+                    await migrate(connection, partitions=partitions)
+                advice = await check(connection, requires_durability=requires_durability)
+            finally:
+                connection.terminate()
+        store = cls(database, lanes, clock, patience)
+        store.advice = advice
         async with AsyncExitStack() as unless_opened:
             unless_opened.push_async_callback(store.close)
             await store.check()
@@ -72,8 +89,8 @@ class PostgresStore:
         return self._lanes
 
     async def check(self) -> None:
-        """Raises StoreUnavailable where the database cannot be read and written right now."""
-        await self._reader.check()
+        """Raises StoreUnavailable where the database does not answer right now."""
+        await self._reader.read_clock()
 
     async def close(self) -> None:
         """Undoes what is open and lets go of all connections."""
