@@ -6,7 +6,9 @@ A backend joins the suite with one line in `BACKENDS`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+import inspect
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +16,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
+import asyncpg
 
+from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.ports import Changes, Lane, Snapshot, Store, Wanted
-from tallystick.ledger.reading import Reader
+from tallystick.ledger.reading import BalanceRow, Credential, Reader
 from tallystick.ledger.work import Unit, Work
+from tallystick.storage.postgres.lane import Patience
+from tallystick.storage.postgres.store import PostgresStore
 from tallystick.storage.sqlite import SqliteStore
+from tests.servers.postgres import Connection, Postgres
 
 T = TypeVar("T")
 
@@ -40,7 +47,7 @@ class Backend:
     """An open store of one kind, and the event loop it lives in.
 
     `rows` runs a statement as someone would who opened the database beside the service;
-    `locked_out` has such a person hold the lock that every writer needs.
+    `locked_out` has such a person hold the lock that every writer of an account needs.
     """
 
     store: Store
@@ -59,6 +66,22 @@ class Backend:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(coroutine)
+
+    def balance(self, organization_id: str) -> BalanceRow | None:
+        async def ask() -> BalanceRow | None:
+            return await settled(self.reader.balance(organization_id))
+
+        return self.run(ask())
+
+    def credential(self, digest: bytes) -> Credential | None:
+        async def ask() -> Credential | None:
+            return await settled(self.reader.credential(digest))
+
+        return self.run(ask())
+
+    async def submit(self, organization_id: str, unit: Unit) -> object:
+        """What the ledger makes of a unit, with all its patience."""
+        return await Ledger(self.store).submit(organization_id, unit)
 
     def load(self, wanted: Wanted) -> Snapshot:
         """What is there, in a transaction that is given up again."""
@@ -94,8 +117,15 @@ class Backend:
         return self.run(batch())
 
 
+async def settled(value: T | Awaitable[T]) -> T:
+    """What is at hand in one store and asked for in another."""
+    return await value if inspect.isawaitable(value) else value
+
+
 @contextmanager
-def sqlite_backend(folder: Path, *, owned: bool = False) -> Iterator[Backend]:
+def sqlite_backend(
+    folder: Path, _: Callable[[], Postgres], *, owned: bool = False
+) -> Iterator[Backend]:
     path = folder / "ledger.db"
     clock = Clock()
 
@@ -123,7 +153,79 @@ def sqlite_backend(folder: Path, *, owned: bool = False) -> Iterator[Backend]:
             runner.run(store.close())
 
 
-BACKENDS: dict[str, Callable[[Path], AbstractContextManager[Backend]]] = {
+class Bystander:
+    """Somebody with a connection of their own, in a loop of their own beside the service's."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def rows(self, statement: str) -> Sequence[Sequence[Any]]:
+        return self._do(self._rows(statement))
+
+    @contextmanager
+    def holding_accounts(self) -> Iterator[None]:
+        connection = self._do(self._lock())
+        try:
+            yield
+        finally:
+            self._do(connection.close())
+
+    def leave(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _rows(self, statement: str) -> Sequence[Sequence[Any]]:
+        connection = await asyncpg.connect(self._url)
+        try:
+            return [tuple(row) for row in await connection.fetch(statement)]
+        finally:
+            await connection.close()
+
+    async def _lock(self) -> Connection:
+        connection = await asyncpg.connect(self._url)
+        await connection.execute("BEGIN")
+        await connection.execute("SELECT FROM accounts ORDER BY organization_id FOR UPDATE")
+        return connection
+
+
+@contextmanager
+def postgres_backend(
+    _: Path, cluster: Callable[[], Postgres], *, partitions: int = 0
+) -> Iterator[Backend]:
+    url = cluster().database(partitions=partitions)
+    clock = Clock()
+    patience = Patience(accounts_seconds=BUSY_TIMEOUT_MS / 1000)
+    bystander = Bystander(url)
+    try:
+        with asyncio.Runner() as runner:
+            opening = PostgresStore.open(
+                url, clock=clock, requires_durability=False, patience=patience
+            )
+            store = runner.run(opening)
+            try:
+                yield Backend(
+                    store=store,
+                    clock=clock,
+                    runner=runner,
+                    rows=bystander.rows,
+                    locked_out=bystander.holding_accounts,
+                )
+            finally:
+                runner.run(store.close())
+    finally:
+        bystander.leave()
+
+
+BACKENDS: dict[str, Callable[[Path, Callable[[], Postgres]], AbstractContextManager[Backend]]] = {
     "sqlite": sqlite_backend,
     "owned sqlite": partial(sqlite_backend, owned=True),
+    "postgres": postgres_backend,
+    "postgres partitioned": partial(postgres_backend, partitions=3),
 }

@@ -10,5 +10,5 @@ from tests.conformance.backend import BACKENDS, Backend
 
 @pytest.fixture(params=sorted(BACKENDS))
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    with BACKENDS[request.param](tmp_path) as opened:
+    with BACKENDS[request.param](tmp_path, lambda: request.getfixturevalue("postgres")) as opened:
         yield opened

@@ -24,6 +24,7 @@ from tallystick.ledger.ports import (
     Wanted,
 )
 from tallystick.ledger.reading import BalanceRow, EntryFilter, Page
+from tallystick.ledger.units import REPLAYS_KEPT
 from tests.conformance.backend import START, Backend
 from tests.conformance.samples import (
     ACME,
@@ -179,8 +180,11 @@ def test_usage_events_lead_to_their_entries(backend: Backend) -> None:
 def test_organizations(backend: Backend) -> None:
     first = organization(external_id=UNICODE)
     second = replace(organization(OTHER), rate_limits={}, name="")
-    backend.write(Changes(organizations={ACME: first, OTHER: second}))
     both = {ACME: first, OTHER: second}
+    for name, one in both.items():
+        created = new_organization(name)
+        created.organizations[name] = one
+        backend.write(created)
     assert backend.load(Wanted(organizations={ACME, OTHER, "org_?"})).organizations == both
     assert backend.run(backend.reader.organization(ACME)) == first
     first = both[ACME] = replace(first, name="Acme", rate_limits={"x": 1}, external_id="other")
@@ -260,22 +264,22 @@ def test_a_digest_leads_to_all_that_a_request_needs(backend: Backend) -> None:
     secrets = [secret(1), secret(2, None, key=1)]
     created.secrets = {one.hash: one for one in secrets}
     backend.write(created)
-    tenant = backend.reader.credential(secrets[0].hash)
+    tenant = backend.credential(secrets[0].hash)
     assert tenant == (
         secrets[0],
         key,
         created.organizations[ACME],
         created.teamspaces[ACME, HOME],
     )
-    assert backend.reader.credential(secrets[1].hash) == (secrets[1], operator, None, None)
-    assert backend.reader.credential(bytes(32)) is None
+    assert backend.credential(secrets[1].hash) == (secrets[1], operator, None, None)
+    assert backend.credential(bytes(32)) is None
 
 
 def test_balances(backend: Backend) -> None:
     account = full_account()
     backend.write(Changes(accounts=[account]))
-    assert backend.reader.balance(ACME) == BalanceRow(MOST - 30, 30, 20, START + 5)
-    assert backend.reader.balance(OTHER) is None
+    assert backend.balance(ACME) == BalanceRow(MOST - 30, 30, 20, START + 5)
+    assert backend.balance(OTHER) is None
 
 
 def test_periods(backend: Backend) -> None:
@@ -328,7 +332,8 @@ def test_replays(backend: Backend) -> None:
     backend.write(Changes(replays={first.key: first, second.key: second}))
     wanted = Wanted(replays={*keys, ReplayKey(ACME, "key_2", *operation)})
     assert backend.load(wanted).replays == {first.key: first, second.key: second}
-    first = first._replace(status=200, body=b"again", created_at=START + 2)
+    backend.clock.now = START + REPLAYS_KEPT  # the first one counts no more
+    first = first._replace(status=200, body=b"again", created_at=backend.clock.now)
     backend.write(Changes(replays={first.key: first}))
     assert backend.load(wanted).replays == {first.key: first, second.key: second}
     backend.write(Changes(forget_replays_before=START + 2))

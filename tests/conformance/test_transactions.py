@@ -15,7 +15,7 @@ from tallystick.domain.usage import RollupKey
 from tallystick.ledger.ports import Changes, StatementRejected, StoreUnavailable, UsageRow, Wanted
 from tallystick.ledger.reading import BalanceRow, EntryFilter, Page
 from tallystick.ledger.units import AccountUnit
-from tests.conformance.backend import BUSY_TIMEOUT_MS, START, Backend
+from tests.conformance.backend import BUSY_TIMEOUT_MS, START, Backend, settled
 from tests.conformance.samples import (
     ACME,
     CREDIT,
@@ -69,13 +69,13 @@ def test_readers_see_a_batch_when_it_is_acknowledged_and_not_before(backend: Bac
         writing = asyncio.ensure_future(backend.lane.append(changes))
         await asyncio.sleep(0)  # the statements have been executed, the commit is under way
         if not writing.done():
-            assert backend.reader.balance(ACME) in {
+            assert await settled(backend.reader.balance(ACME)) in {
                 BalanceRow(before.remaining, 0, 0, before.next_due_at),
                 BalanceRow(before.remaining - CREDIT, CREDIT, 0, before.next_due_at),
             }
         await writing
         balance = BalanceRow(before.remaining - CREDIT, CREDIT, 0, before.next_due_at)
-        assert backend.reader.balance(ACME) == balance
+        assert await settled(backend.reader.balance(ACME)) == balance
         account = await backend.reader.account(ACME)
         assert account is not None
         assert account.consumed == CREDIT
@@ -88,11 +88,11 @@ def test_readers_see_a_batch_when_it_is_acknowledged_and_not_before(backend: Bac
 
 def test_an_open_transaction_is_seen_by_nobody(backend: Backend) -> None:
     backend.write(new_organization())
-    balance = backend.reader.balance(ACME)
+    balance = backend.balance(ACME)
 
     async def scenario() -> None:
         await backend.lane.load(Wanted(organizations={ACME}))
-        assert backend.reader.balance(ACME) == balance
+        assert await settled(backend.reader.balance(ACME)) == balance
         await backend.lane.abandon()
 
     backend.run(scenario())
@@ -283,10 +283,10 @@ def test_a_writer_that_is_locked_out_gives_up_and_recovers(backend: Backend) -> 
     with backend.locked_out():
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            backend.run(backend.lane.load(Wanted(organizations={ACME})))
+            backend.run(backend.submit(ACME, AccountUnit(ACME, [usage("refused")])))
         assert BUSY_TIMEOUT_MS / 1000 * 0.5 < time.monotonic() - started < 30
         left = BalanceRow(before.remaining, 0, 0, before.next_due_at)
-        assert backend.reader.balance(ACME) == left
+        assert backend.balance(ACME) == left
     backend.write(spend(before), ACME)
     assert account_of(backend).consumed == CREDIT
 
@@ -295,13 +295,14 @@ def test_waiting_for_a_lock_keeps_nobody_else_waiting(backend: Backend) -> None:
     backend.write(new_organization())
 
     async def scenario() -> int:
-        loading = asyncio.ensure_future(backend.lane.load(Wanted()))
+        unit = AccountUnit(ACME, [usage("refused")])
+        submitted = asyncio.ensure_future(backend.submit(ACME, unit))
         turns = 0
-        while not loading.done():
+        while not submitted.done():
             await asyncio.sleep(0)
             turns += 1
         with pytest.raises(StoreUnavailable):
-            loading.result()
+            submitted.result()
         return turns
 
     with backend.locked_out():

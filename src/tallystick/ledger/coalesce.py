@@ -8,7 +8,7 @@ otherwise travel in two groups by turns, in twice as many flights. Nobody waits 
 an item pays one round trip; in a crowd, the crowd does.
 
 An item whose answer is `AGAIN` has not had its turn: it goes on the next flight, before all that
-came after it.
+came after it. One whose answer is `Failed` fails alone, and the others do not notice.
 
 A flight that fails as a whole is flown again one item at a time, so that one bad item harms nobody
 else, unless its error says that trying again is pointless (`is_final`). Items keep their order.
@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -43,6 +43,12 @@ class Again(enum.Enum):
 AGAIN: Final = Again.AGAIN
 
 
+class Failed(NamedTuple):
+    """What a flight answers for an item that fails while others do not."""
+
+    error: Exception
+
+
 class Overloaded(RuntimeError):
     """More is waiting than may wait; nothing was done."""
 
@@ -52,7 +58,7 @@ class Coalescer(Generic[Item, Result]):
 
     def __init__(
         self,
-        fly: Callable[[Sequence[Item]], Coroutine[None, None, Sequence[Result | Again]]],
+        fly: Callable[[Sequence[Item]], Coroutine[None, None, Sequence[Result | Again | Failed]]],
         *,
         weigh: Callable[[Item], int] = lambda _: 1,
         max_weight: int = 256,
@@ -71,7 +77,7 @@ class Coalescer(Generic[Item, Result]):
         self._waiting: deque[Boarding[Item, Result]] = deque()
         self._alone: deque[Boarding[Item, Result]] = deque()
         self._weight = 0
-        self._flight: asyncio.Task[Sequence[Result | Again]] | None = None
+        self._flight: asyncio.Task[Sequence[Result | Again | Failed]] | None = None
 
     def submit(self, item: Item) -> asyncio.Future[Result]:
         """Queues `item`; raises Overloaded where too many wait."""
@@ -100,7 +106,7 @@ class Coalescer(Generic[Item, Result]):
 
     async def _take_off(
         self, batch: list[Boarding[Item, Result]], *, follows: bool
-    ) -> Sequence[Result | Again]:
+    ) -> Sequence[Result | Again | Failed]:
         if follows:
             await asyncio.sleep(0)
         self._board(batch)
@@ -121,7 +127,7 @@ class Coalescer(Generic[Item, Result]):
 
     def _land(
         self,
-        flight: asyncio.Task[Sequence[Result | Again]],
+        flight: asyncio.Task[Sequence[Result | Again | Failed]],
         batch: list[Boarding[Item, Result]],
     ) -> None:
         self._flight = None
@@ -137,12 +143,14 @@ class Coalescer(Generic[Item, Result]):
             self._start(flight.get_loop(), follows=True)
 
     def _hand_out(
-        self, batch: list[Boarding[Item, Result]], results: Sequence[Result | Again]
+        self, batch: list[Boarding[Item, Result]], results: Sequence[Result | Again | Failed]
     ) -> None:
         again = []
         for boarding, result in zip(batch, results, strict=True):
             if result is AGAIN:
                 again.append(boarding)
+            elif isinstance(result, Failed):
+                _fail(boarding[1], result.error)
             elif not boarding[1].done():
                 boarding[1].set_result(result)
         if self._alone:

@@ -12,13 +12,14 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from tallystick.ledger.coalesce import AGAIN, Coalescer
-from tallystick.ledger.ports import OutcomeUnknown, StoreUnavailable, Wanted
+from tallystick.ledger.coalesce import AGAIN, Coalescer, Failed
+from tallystick.ledger.ports import OutcomeUnknown, Outrun, StoreUnavailable, Wanted
 from tallystick.ledger.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tallystick.ledger.coalesce import Again
     from tallystick.ledger.ports import Changes, Lane, Snapshot, Store
     from tallystick.ledger.work import Unit
 
@@ -77,6 +78,13 @@ class LaneBatch:
         self._tell = tell
 
     async def __call__(self, units: Sequence[Unit]) -> list[Any]:
+        try:
+            return await self._run(units)
+        except Outrun:
+            # Once more is enough: what was in the way is there to be found now.
+            return await self._run(units)
+
+    async def _run(self, units: Sequence[Unit]) -> list[Any]:
         wanted = Wanted()
         for unit in units:
             unit.wants(wanted)
@@ -111,8 +119,9 @@ async def _decide(units: Sequence[Unit], work: Work) -> list[Any]:
     outcomes: list[Any] = []
     weight = 0
     for unit in units:
-        if work.snapshot.elsewhere and _concerns(unit, work.snapshot):
-            outcomes.append(AGAIN)
+        missing = _elsewhere(unit, work.snapshot) if work.snapshot.elsewhere else None
+        if missing:
+            outcomes.append(_postponed(missing, work.snapshot))
             continue
         if weight >= BREATH:
             weight = 0
@@ -122,12 +131,20 @@ async def _decide(units: Sequence[Unit], work: Work) -> list[Any]:
     return outcomes
 
 
-def _concerns(unit: Unit, snapshot: Snapshot) -> bool:
-    """Whether `unit` needs an account that another lane has just now."""
+def _elsewhere(unit: Unit, snapshot: Snapshot) -> set[str]:
+    """The accounts that `unit` needs and another lane has just now."""
     wanted = Wanted()
     unit.wants(wanted)
     named = {snapshot.by_external_id.get(name, "") for name in wanted.external_ids}
-    return not snapshot.elsewhere.isdisjoint(wanted.organizations | named)
+    return snapshot.elsewhere & (wanted.organizations | named)
+
+
+def _postponed(missing: set[str], snapshot: Snapshot) -> Again | Failed:
+    given_up = missing & snapshot.given_up
+    if not given_up:
+        return AGAIN
+    names = ", ".join(sorted(given_up))
+    return Failed(StoreUnavailable(f"somebody has locked the account of {names} for too long"))
 
 
 def _concerns_all(error: BaseException) -> bool:

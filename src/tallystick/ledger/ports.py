@@ -8,6 +8,7 @@ Failures, and what they mean for the caller:
 
     StoreError
     ├── StatementRejected    one statement failed, the transaction was undone: replay one by one
+    │   └── Outrun           because another writer was faster: what is there now tells more
     ├── StoreUnavailable     nothing was written; a later try may succeed
     └── OutcomeUnknown       the commit may or may not have happened: the same ids find out
 """
@@ -43,6 +44,11 @@ class StoreError(Exception):
 
 class StatementRejected(StoreError):
     """A statement failed and the transaction was undone."""
+
+
+class Outrun(StatementRejected):
+    """Another writer wrote first what no lock could keep for this one, a name or an id of a
+    request; the transaction was undone. Loading again finds what was written."""
 
 
 class StoreUnavailable(StoreError):
@@ -153,6 +159,8 @@ class Snapshot:
     elsewhere: set[str] = field(default_factory=set)
     """Organizations whose account another lane has just now, so that nothing of theirs is loaded:
     what concerns them waits for the next batch."""
+    given_up: set[str] = field(default_factory=set)
+    """Those of `elsewhere` that have been for too long: what concerns them waits no more."""
     organizations: dict[str, Organization] = field(default_factory=dict)
     events: dict[tuple[str, str], Entry] = field(default_factory=dict)
     dimensions: dict[tuple[str, str], KeptDimensions] = field(default_factory=dict)

@@ -26,7 +26,8 @@ import apsw
 
 from tallystick.domain.prices import NO_PRICES
 from tallystick.ledger.ports import Snapshot, StoreError, StoreUnavailable
-from tallystick.storage.sqlite_accounts import AccountCache, note_loaded
+from tallystick.storage.loaded import note_loaded
+from tallystick.storage.sqlite_accounts import AccountCache
 from tallystick.storage.sqlite_errors import translate_commit, translating
 from tallystick.storage.sqlite_load import SQL, load
 from tallystick.storage.sqlite_prices import PriceCache
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from tallystick.domain.prices import PriceBook
     from tallystick.ledger.ports import Changes, Wanted
     from tallystick.storage.balances import Balances
-    from tallystick.storage.sqlite_accounts import Loaded
+    from tallystick.storage.loaded import Loaded
     from tallystick.storage.sqlite_log import LogMover
     from tallystick.storage.worker import Worker
 

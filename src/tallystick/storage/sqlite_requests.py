@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from tallystick.ledger.refused import RefusedRequest
 from tallystick.storage.queries import load_statements
+from tallystick.storage.refused_rows import refused_from, refused_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import apsw
 
-    from tallystick.ledger.refused import Kept
-    from tallystick.storage.rows import Row
+    from tallystick.ledger.refused import Kept, RefusedRequest
 
 _SQL: Final = load_statements("sqlite", "requests")
 AT_ONCE: Final = 512
 """How many that are too old a batch forgets: twice as many as it may bring, a few milliseconds."""
-
-_encode: Final = msgspec.json.encode
-_decode_ids: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def write_refused(
@@ -44,15 +38,3 @@ def read_refused(
         _SQL["read_refused"], (organization_id, request_id)
     ).fetchall()
     return refused_from(rows[0]) if rows else None
-
-
-def refused_row(request: RefusedRequest) -> Row:
-    *before, details, teamspace_id, api_key_id, event_ids, rejected = request
-    ids = _encode(event_ids).decode()
-    return (*before, details.decode(), teamspace_id, api_key_id, ids, rejected)
-
-
-def refused_from(row: Sequence[Any]) -> RefusedRequest:
-    *before, details, teamspace_id, api_key_id, ids, rejected = row
-    after = (details.encode(), teamspace_id, api_key_id, _decode_ids(ids), rejected)
-    return RefusedRequest._make((*before, *after))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tallystick.domain.account import Account
     from tallystick.domain.grants import Grant
     from tallystick.ledger.ports import Changes
-    from tallystick.storage.sqlite_accounts import Loaded
+    from tallystick.storage.loaded import Loaded
 
     Run = Callable[[str, Iterable[Sequence[Any]]], None]
 
