@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from tallystick.domain.directory import Scope
 from tallystick.domain.entries import uncovered
+from tallystick.http.handlers.receipts import rating_of
 from tallystick.http.handlers.usage_events import OnInsufficient, is_event_id
 from tallystick.http.operations import Answer, Call, Operation, answer
-from tallystick.http.shapes import Credits, Response, Time, not_found
+from tallystick.http.shapes import Credits, Quantity, Response, Time, not_found
 from tallystick.http.views import DrawnView, drawn_view
 from tallystick.http.wire import credits_json, time_json
 from tallystick.ledger.units import EraseDimensions, NoSuchEvent
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
 
 
 class BookedUsage(Response, kw_only=True):
-    """A usage event: its receipt, what was booked, and what has become of it since."""
+    """A usage event: its receipt, what was booked, and what has become of it since.
+
+    Where a quantity was sent, it is there with the price that made credits of it.
+    """
 
     object: Literal["usage_event"] = "usage_event"
     id: str
     status: Literal["booked"] = "booked"
     credits: Credits
+    quantity: Quantity | UnsetType = UNSET
+    price_id: str | UnsetType = UNSET
     overage: Annotated[Credits, Meta(description="What no grant covered when it was booked")]
     drawn: list[DrawnView]
     remaining: Annotated[Credits, Meta(description="Of the balance right after it")]
@@ -78,9 +84,12 @@ def _view(record: UsageRecord, returned: int) -> BookedUsage:
     entry, overdraw, kept = record
     named = None if kept is None or kept.dimensions is None else dict(kept.dimensions)
     occurred_at = entry.booked_at if entry.occurred_at is None else entry.occurred_at
+    rating = rating_of(entry)
     return BookedUsage(
         id=entry.event_id or "",
         credits=credits_json(entry.credits),
+        quantity=UNSET if rating is None else Raw(rating.quantity.encode()),
+        price_id=UNSET if rating is None else rating.price_id,
         overage=credits_json(uncovered(entry)),
         drawn=drawn_view(entry.drawn),
         remaining=credits_json(entry.remaining_after),
