@@ -8,9 +8,11 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from tallystick.domain.directory import Scope
 from tallystick.domain.entries import uncovered
+from tallystick.domain.errors import Refusal
 from tallystick.http.handlers.receipts import rating_of
 from tallystick.http.handlers.usage_events import OnInsufficient, is_event_id
 from tallystick.http.operations import Answer, Call, Operation, answer
+from tallystick.http.refusals import Asked, Subject, refusal_error
 from tallystick.http.shapes import Credits, Quantity, Response, Time, not_found
 from tallystick.http.views import DrawnView, drawn_view
 from tallystick.http.wire import credits_json, time_json
@@ -57,10 +59,13 @@ async def get_usage_event(call: Call) -> Answer:
 
 async def erase_usage_dimensions(call: Call) -> Answer:
     event_id = _event_id(call)
-    unit = EraseDimensions(call.organization_id, event_id)
+    who = call.principal
+    unit = EraseDimensions(call.organization_id, event_id, who.acting_for)
     outcome = await call.service.ledger.submit(call.organization_id, unit)
     if isinstance(outcome, NoSuchEvent):
         raise not_found("usage event")
+    if isinstance(outcome, Refusal):
+        raise refusal_error(outcome, Asked(Subject.ERASURE, who.teamspace_id))
     return await _answer(call, event_id)
 
 
@@ -131,9 +136,10 @@ OPERATIONS = (
         summary="Erase an event's dimensions",
         description=(
             "Takes the names and values of its dimensions out of the ledger for good; safe to "
-            "repeat. Its credits stay, and so does the proof: the chain holds a salted digest of "
-            "them, and the salt goes too. In statistics the event is counted as one without them. "
-            "Sent again, the event is a duplicate where all else is the same."
+            "repeat. The event is one of the teamspace that the key acts in, or the key is of "
+            "level account. Its credits stay, and so does the proof: the chain holds a salted "
+            "digest of them, and the salt goes too. In statistics the event is counted as one "
+            "without them. Sent again, the event is a duplicate where all else is the same."
         ),
     ),
 )
