@@ -244,6 +244,19 @@ async def test_release_and_extension_may_have_an_idempotency_key(w: World, verb:
     assert again.headers["idempotent-replayed"] == "true"
 
 
+@pytest.mark.parametrize("body", ['{"credits": 5}', "[]", '{"final": true}', "all of it"])
+@in_world
+async def test_a_part_of_a_hold_cannot_be_released(w: World, body: str) -> None:
+    """Who asks for it is told so, and does not lose the rest of the hold."""
+    key = await w.key(await w.organization(allowance=100))
+    hold = await place(w, key)
+    path = f"{HOLDS}/{hold['id']}/release"
+    headers = {**key, "content-type": "application/json"}
+    answer = await w.client.post(path, headers=headers, content=body)
+    assert answer.status_code == 422
+    assert await look_at(w, key, hold) == hold
+
+
 # ── lists ──
 
 

@@ -40,11 +40,13 @@ from tallystick.http.shapes import (
     PAGING,
     Amount,
     CallerId,
+    Nothing,
     Request,
     bad_parameter,
     list_answer,
     list_type,
     not_found,
+    read_nothing,
     read_page,
 )
 from tallystick.http.views import HoldView, hold_view
@@ -195,6 +197,7 @@ def _show_captured(outcome: object, asked: Asked) -> Shown:
 
 
 def release_hold(call: Call) -> Awaitable[Answer]:
+    read_nothing(call.body)
     command = ReleaseHold(
         hold_id=call.params["hold_id"],
         acting_for=call.principal.acting_for,
@@ -333,12 +336,14 @@ OPERATIONS = (
         handle=release_hold,
         tag="Holds",
         scope=Scope.HOLDS_WRITE,
+        request=Nothing,
+        request_optional=True,
         response=HoldView,
         errors=("conflict",),
         idempotent=True,
         summary="Release a hold",
         description=(
-            "Ends the hold and gives back what is still held. What goes back to a grant that has "
+            "Ends the hold and gives back all that is still held. What goes back to a grant that has "
             "ended in the meantime lapses."
         ),
     ),
