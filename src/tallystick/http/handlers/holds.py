@@ -138,7 +138,14 @@ def place_hold(call: Call) -> Awaitable[Answer]:
 
 def _show_placed(outcome: object, asked: Asked) -> Shown:
     held = expect_alone(Held, outcome, asked)
-    return Shown(200 if held.duplicate else 201, hold_view(held.hold))
+    return _shown(200 if held.duplicate else 201, held.hold)
+
+
+def _shown(status: int, hold: Hold) -> Shown:
+    """A repetition is told no dimensions: they can be erased, an answer that is kept cannot."""
+    view = hold_view(hold)
+    again = None if view.dimensions is None else msgspec.structs.replace(view, dimensions=None)
+    return Shown(status, view, again)
 
 
 def capture_hold(call: Call) -> Awaitable[Answer]:
@@ -216,7 +223,7 @@ def extend_hold(call: Call) -> Awaitable[Answer]:
 
 
 def _show_held(outcome: object, asked: Asked) -> Shown:
-    return Shown(200, hold_view(expect_alone(Held, outcome, asked).hold))
+    return _shown(200, expect_alone(Held, outcome, asked).hold)
 
 
 def _carry_out(
@@ -343,8 +350,8 @@ OPERATIONS = (
         idempotent=True,
         summary="Release a hold",
         description=(
-            "Ends the hold and gives back all that is still held. What goes back to a grant that has "
-            "ended in the meantime lapses."
+            "Ends the hold and gives back all that is still held. What goes back to a grant that "
+            "has ended in the meantime lapses."
         ),
     ),
     Operation(
