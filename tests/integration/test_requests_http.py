@@ -270,6 +270,12 @@ async def test_names_that_the_sender_chose_are_not_kept(w: World) -> None:
         told = await ask(w, key, answer.headers["x-request-id"])
         assert (told["error"], "ada" in details["reason"]) == (error, True)
         assert "ada" not in json.dumps(told)
+    for groups in ("dimension:ada", "dimension:ada,dimension:ada", "ada,ada"):
+        answer = await w.client.get(f"{USAGE.decode()}?group_by={groups}", headers=key)
+        error_of(answer, 422)
+        told = await ask(w, key, answer.headers["x-request-id"])
+        assert "ada" not in json.dumps(told)
+        assert "group_by" in told["details"]["reason"]
 
 
 # ── who is told, and for how long ──
