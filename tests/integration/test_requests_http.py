@@ -12,9 +12,9 @@ import pytest
 from tallystick.http.app import create_app
 from tallystick.http.handlers.table import OPERATIONS
 from tallystick.ledger.refused import KEPT_FOR, RefusedRequests
-from tests.answers import assert_not_found, assert_refused, body_of
+from tests.answers import assert_conflict, assert_not_found, assert_refused, body_of
 from tests.harness import Headers, World, in_world
-from tests.holding import HOLDS, cap, place, release
+from tests.holding import HOLDS, cap, capture, place, release
 from tests.lanes import Connection, Side, common_side, express_side, is_express
 from tests.messages import HOST, USAGE, message
 from tests.spending import error_of, post
@@ -215,6 +215,20 @@ async def test_requests_for_other_things_are_told_by_their_path_with_its_names(w
         assert (told["status"], told["error"]) == (answer.status_code, answer.json()["error"])
         assert told["details"] == answer.json()["details"]
         assert (told["event_ids"], told["rejected"]) == ([], 0)
+
+
+@pytest.mark.parametrize("named", [True, False])
+@in_world
+async def test_a_refused_capture_names_its_event(w: World, named: bool) -> None:
+    """The last one of a hold may go by the hold's own id."""
+    _, key = await new_tenant(w)
+    hold = await place(w, key, 4)
+    terms = {"id": "job-7-step-3"} if named else {"final": True}
+    answer = await capture(w, key, hold, credits=5, **terms)
+    assert_conflict(answer)
+    told = await ask(w, key, answer.headers["x-request-id"])
+    event_id = "job-7-step-3" if named else hold["id"]
+    assert (told["event_ids"], told["rejected"]) == ([event_id], 1)
 
 
 # ── what is not ──

@@ -17,7 +17,7 @@ from tallystick.domain.commands import (
 )
 from tallystick.domain.directory import Scope
 from tallystick.domain.holds import HoldStatus
-from tallystick.http.errors import invalid
+from tallystick.http.errors import ApiError, Rejected, invalid
 from tallystick.http.handlers.receipts import receipt_json
 from tallystick.http.handlers.usage_events import (
     ID_RULE,
@@ -164,7 +164,15 @@ def capture_hold(call: Call) -> Awaitable[Answer]:
         salt=call.service.entropy(SALT_BYTES),
         acting_for=call.principal.acting_for,
     )
-    return _carry_out(call, command, _show_captured, Subject.CAPTURE)
+
+    def show(outcome: object, asked: Asked) -> Shown:
+        try:
+            return _show_captured(outcome, asked)
+        except ApiError as error:
+            error.rejected = Rejected(1, [command.booked_as])
+            raise
+
+    return _carry_out(call, command, show, Subject.CAPTURE)
 
 
 def _event_id(body: Capture) -> str | None:
