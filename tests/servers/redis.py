@@ -13,15 +13,17 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from redis import Redis
 
 _PLAIN: Final = ("--save", "", "--appendonly", "no", "--bind", "127.0.0.1")
 _NODE_TIMEOUT_MS: Final = 1000
+_START_SECONDS: Final = 20
 
 
 class RedisServer:
@@ -29,7 +31,7 @@ class RedisServer:
 
     def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
         self.folder = folder
-        self.port = _free_port() if port is None else port
+        self.port = free_port() if port is None else port
         self._options = options
         self._process: subprocess.Popen[str] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,6 +86,11 @@ class RedisServer:
         os.kill(self.pid, signal.SIGCONT)
 
 
+def tell(client: Redis, *words: str | int) -> Any:
+    """One command, as it is written."""
+    return client.execute_command(*words)  # type: ignore[no-untyped-call]  # it has no types
+
+
 def _drain(pipe: Iterator[str]) -> None:
     collections.deque(pipe, maxlen=0)
     close = getattr(pipe, "close", None)
@@ -106,25 +113,34 @@ def redis_cluster(
     folder: Path, *, masters: int = 3, replicas: int = 0
 ) -> Iterator[Sequence[RedisServer]]:
     """A Cluster that has all its slots; its masters first."""
-    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(_NODE_TIMEOUT_MS))
-    options += ("--cluster-replica-validity-factor", "0", "--cluster-require-full-coverage", "no")
+    options = [
+        *("--cluster-enabled", "yes", "--cluster-node-timeout", str(_NODE_TIMEOUT_MS)),
+        *("--cluster-replica-validity-factor", "0", "--cluster-require-full-coverage", "no"),
+    ]
     with ExitStack() as stack:
         servers = [
             stack.enter_context(redis_server(folder / f"node-{number}", *options))
             for number in range(masters * (1 + replicas))
         ]
         addresses = [f"127.0.0.1:{server.port}" for server in servers]
-        subprocess.run(
-            ["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", str(replicas)]
-            + ["--cluster-yes"],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+        command = ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"]
+        command += ["--cluster-replicas", str(replicas)]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        for server in servers:
+            _wait_for_cluster(server)
         yield servers
 
 
-def _free_port() -> int:
+def _wait_for_cluster(server: RedisServer) -> None:
+    """Returns when the server takes the Cluster for whole."""
+    until, pause = time.monotonic() + _START_SECONDS, threading.Event()
+    with server.client() as client:
+        while b"cluster_state:ok" not in tell(client, "CLUSTER", "INFO"):
+            assert time.monotonic() < until, "the Cluster did not come about"
+            pause.wait(0.02)
+
+
+def free_port() -> int:
     """One whose bus port, 10 000 above, is free too."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as door:

@@ -10,7 +10,6 @@ On one server, which has no slots, the same names are in use and all groups shar
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zlib import crc32
 
@@ -33,13 +32,13 @@ class Place(NamedTuple):
 
 
 def _tags() -> list[str]:
-    """For each group the first number whose slot lies in the group's part of the slots."""
-    found: dict[int, str] = {}
-    for number in count():
-        found.setdefault(key_slot(b"%d" % number) // _SLOTS_PER_GROUP, str(number))
-        if len(found) == GROUPS:
-            return [found[group] for group in range(GROUPS)]
-    raise AssertionError("unreachable")
+    """For each group the number whose slot is nearest to the middle of the group's part."""
+    nearest: dict[int, tuple[int, str]] = {}
+    for number in range(256 * GROUPS):
+        group, place = divmod(key_slot(b"%d" % number), _SLOTS_PER_GROUP)
+        found = (abs(place - _SLOTS_PER_GROUP // 2), str(number))
+        nearest[group] = min(nearest.get(group, found), found)
+    return [nearest[group][1] for group in range(GROUPS)]
 
 
 TAGS: Final = _tags()

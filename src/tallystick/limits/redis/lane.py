@@ -48,6 +48,8 @@ MOST_PER_CALL: Final = 64
 MOST_PER_FLIGHT: Final = 256
 DEADLINE_SECONDS: Final = 0.05
 HUNG_SECONDS: Final = 1.0
+BEAT_SECONDS: Final = 1.0
+"""How often a connection is tried that nobody uses."""
 FIRST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 2.0
 STEADY_SECONDS: Final = 10.0
@@ -129,8 +131,7 @@ class Lane:
         self._waiting.append(check)
         if self._timer is None:
             self._timer = self.loop.call_at(check.since + DEADLINE_SECONDS, self._look)
-        if self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
+        self._wake()
 
     def resubmit(self, checks: Sequence[Check]) -> None:
         """Before all that wait. Given up instead where there is no hope."""
@@ -175,19 +176,32 @@ class Lane:
             if not self.up:
                 await self._come_up(connection)
             if not self._waiting:
-                await self._next()
+                await self._next(connection)
             elif follows:
                 # Who has just been answered asks again at once, and shares this flight.
                 await asyncio.sleep(0)
-            await self._fly(connection)
-            follows = True
+            if self._waiting:
+                await self._fly(connection)
+                follows = True
 
-    async def _next(self) -> None:
+    async def _next(self, connection: AbstractConnection) -> None:
+        """Returns when somebody waits. A server that leaves meanwhile is noticed before."""
         self._idle = self.loop.create_future()
+        beat = self.loop.call_later(BEAT_SECONDS, self._wake)
         try:
             await self._idle
         finally:
             self._idle = None
+            beat.cancel()
+        if not self._waiting:
+            self._limit.reschedule(self.loop.time() + HUNG_SECONDS)
+            await self._try(connection)
+            if self.up:
+                self._limit.reschedule(None)
+
+    def _wake(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
     async def _come_up(self, connection: AbstractConnection) -> None:
         while True:

@@ -67,6 +67,9 @@ class RedisLimiter:
         """One for each server in use; the breaker of each is its `up`."""
         return list(dict.fromkeys(self._lane_of))
 
+    def lane_of(self, key: Hashable) -> Lane:
+        return self._lane_of[place_of(key, self.window_ms).group]
+
     # --- what is asked ---
 
     def acquire(
@@ -123,8 +126,6 @@ class RedisLimiter:
         except LimitsNotUsable:
             await self.close()
             raise
-        except LimitsError:
-            return  # `changed` has said it
         except TimeoutError:
             self._say(translate(TimeoutError(), self._server.node))
         finally:
@@ -166,16 +167,23 @@ class RedisLimiter:
             self._stale.set()
         trouble = next((each.trouble for each in self.lanes if each.trouble), None)
         whole = self._mapped and all(each.up for each in self.lanes)
-        if self._started is not None and not self._started.done():
-            if trouble is not None:
-                self._started.set_exception(trouble)
-            elif whole:
-                self._started.set_result(None)
+        self._tell_starter(trouble)
         if trouble is not None:
             self._say(trouble)
         elif whole and self._said is not None:
             logger().info("rate limits are shared again: Redis is back")
             self._said = None
+
+    def _tell_starter(self, trouble: LimitsError | None) -> None:
+        if self._started is None or self._started.done():
+            return
+        hopeless = next(
+            (e.trouble for e in self.lanes if isinstance(e.trouble, LimitsNotUsable)), None
+        )
+        if hopeless is not None:
+            self._started.set_exception(hopeless)
+        elif all(each.up or each.trouble for each in self.lanes) and (self._mapped or trouble):
+            self._started.set_result(None)
 
     def _say(self, trouble: LimitsError) -> None:
         if type(trouble) is type(self._said):

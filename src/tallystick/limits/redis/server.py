@@ -63,8 +63,8 @@ class Server:
     """How to connect, as a URL says: to the server that it names, and to others of its Cluster."""
 
     def __init__(self, url: str) -> None:
-        """`redis://`, `rediss://` (TLS), `valkey://`, `valkeys://` or `unix://`, with user, password,
-        and database number. Raises LimitsNotUsable, which repeats nothing that may be secret."""
+        """`redis://`, `rediss://` (TLS), `valkey://`, `valkeys://` or `unix://`, with what logs in
+        and a database number. Raises LimitsNotUsable, which repeats nothing that may be secret."""
         try:
             self._arguments: dict[str, Any] = {**parse_url(_plain_scheme(url))}
             self._kind = self._arguments.pop("connection_class", Connection)
