@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +30,17 @@ from tallystick.storage.sqlite_audit import SqliteAudit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from starlette.types import ASGIApp
 
     from tallystick.config import Resolved, Settings, Url
     from tallystick.ledger.ports import Store
+
+
+REMEMBERED_MS: Final = 1_000
+"""How long a process believes what it has read of a key, where others may change it: what is
+revoked is revoked everywhere within a second."""
 
 
 def clock() -> int:
@@ -57,10 +62,10 @@ def wire(
     settings: Settings,
     *,
     now: Callable[[], int] = clock,
-    remembered_for: float | None = None,
+    remembered_for_ms: int | None = None,
 ) -> Service:
-    """The service over `store`. `now` is the ledger's clock; `remembered_for` says for how many
-    seconds a key that was looked up may be believed, where other processes change keys too."""
+    """The service over `store`. `now` is the ledger's clock; `remembered_for_ms` says for how long
+    a key that was looked up may be believed, where other processes change keys too."""
     window_ms = settings.window_ms
     limits = Limits(
         default=settings.rate_limit, window_ms=window_ms, operations=settings.rate_limits
@@ -73,7 +78,7 @@ def wire(
         monotonic_ms=monotonic_ms,
         admin_secrets=[] if admin is None else [admin.encode()],
         pepper=settings.pepper,
-        remembered_for=remembered_for,
+        remembered_for_ms=remembered_for_ms,
     )
     ledger = Ledger(store)
     ledger.listen(authenticator.forget)
@@ -127,19 +132,25 @@ async def embedded(settings: Settings) -> AsyncIterator[Running]:
     database = database_file(settings)
     with OwnerLock(database):
         store = SqliteStore.open(database, clock=clock, owned=True)
-        async with _serving(store, database, settings, clock, remembered_for=None) as found:
+        async with _serving(store, database, settings, clock) as found:
             yield found
 
 
 @asynccontextmanager
 async def clustered(settings: Settings, database: Url) -> AsyncIterator[Running]:
-    """The service on a PostgreSQL that other processes write too."""
+    """The service on a PostgreSQL that other processes write too.
+
+    Whose role owns the tables brings them up to date first; another role finds them so, or is told.
+    """
     store = await PostgresStore.open(
-        database.text, lanes=settings.database_lanes, partitions=settings.database_partitions
+        database.text,
+        lanes=settings.database_lanes,
+        migrates=True,
+        partitions=settings.database_partitions or None,
     )
-    async with _serving(
-        store, database, settings, store.clock, remembered_for=REMEMBERED_SECONDS
-    ) as found:
+    for advice in store.advice:
+        logger().info("the database could serve better", advice=advice)
+    async with _serving(store, database, settings, store.clock, REMEMBERED_MS) as found:
         yield found
 
 
@@ -149,25 +160,37 @@ async def _serving(
     database: Path | Url,
     settings: Settings,
     now: Callable[[], int],
-    *,
-    remembered_for: float | None,
+    remembered_for_ms: int | None = None,
 ) -> AsyncIterator[Running]:
-    service = wire(store, settings, now, remembered_for=remembered_for)
-    try:
+    async with AsyncExitStack() as ending:
+        ending.push_async_callback(_close, store)
+        limiter = await _limiter(settings, ending)
+        service = wire(store, limiter, settings, now=now, remembered_for_ms=remembered_for_ms)
+        ending.push_async_callback(service.ledger.drained)
         yield Running(
             service=service,
             database=database,
             public=create_app(service, OPERATIONS),
             local=create_app(service, OPERATIONS, local=True),
         )
-    finally:
-        await _close(service)
 
 
-async def _close(service: Service) -> None:
+async def _limiter(settings: Settings, ending: AsyncExitStack) -> Limiter:
+    """What counts requests, until `ending`. Raises LimitsNotUsable."""
+    window_ms = settings.window_ms
+    if settings.limits == "memory":
+        return MemoryLimiter(window_ms=window_ms)
+    fallback = Fallback(Policy(settings.limits_fallback), window_ms=window_ms)
+    limiter = RedisLimiter(settings.limits.text, fallback, window_ms=window_ms)
+    await limiter.start()
+    ending.push_async_callback(limiter.close)
+    return limiter
+
+
+async def _close(store: Store) -> None:
     """What was acknowledged is safe whether or not the database can be closed in order."""
     try:
-        await service.ledger.close()
+        await store.close()
     except StoreError as failure:
         logger().warning(
             "the database was not closed in order; its next start puts that right",
@@ -182,9 +205,11 @@ def database_file(settings: Settings) -> Path:
     return settings.database.resolve()
 
 
-def audit(settings: Settings) -> SqliteAudit:
+def audit(settings: Settings) -> AbstractContextManager[Audit]:
     """The database as a verifier reads it, whoever else has it open."""
-    return SqliteAudit(database_file(settings))
+    if isinstance(settings.database, Path):
+        return SqliteAudit(database_file(settings))
+    return PostgresAudit(settings.database.text)
 
 
 def beside(database: Path, suffix: str) -> Path:

@@ -59,10 +59,14 @@ class Ledger:
         of which it is not known whether they were made."""
         self._listeners.append(listener)
 
-    async def close(self) -> None:
-        """Finishes what was submitted and lets go of the store."""
+    async def drained(self) -> None:
+        """Returns when all that was submitted is finished."""
         for lane in self._lanes:
             await lane.drained()
+
+    async def close(self) -> None:
+        """Finishes what was submitted and lets go of the store."""
+        await self.drained()
         await self.store.close()
 
     def _tell(self, changes: Changes) -> None:
