@@ -1,11 +1,12 @@
-"""The recount of a ledger in PostgreSQL: what agrees passes, and what was forged is found and named."""
+"""The recount of a ledger in PostgreSQL: what agrees passes, what was forged is found and named."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -74,12 +75,12 @@ def database(request: pytest.FixtureRequest, postgres: Postgres, ledger: Path) -
     return url
 
 
-def connecting(url: str) -> Callable[[], object]:
+def connecting(url: str) -> Callable[[], Awaitable[Any]]:
     return partial(asyncpg.connect, url, server_settings=dict(AUDITING))
 
 
 def recounted(url: str) -> Report:
-    with PostgresAudit(connecting(url)) as source:  # type: ignore[arg-type]  # a driver's connection
+    with PostgresAudit(connecting(url)) as source:
         return verify_all(source)
 
 
@@ -148,16 +149,16 @@ def test_one_organization_by_either_of_its_names(database: str) -> None:
         "UPDATE accounts SET pending = pending + 1",
     )
     for name in (FIRST, "acme"):
-        with PostgresAudit(connecting(database)) as source:  # type: ignore[arg-type]  # a driver's connection
+        with PostgresAudit(connecting(database)) as source:
             assert source.only(name) == FIRST
             assert source.total() > STEPS / 2
             assert list(verify_all(source).differences) == [FIRST]
-    with PostgresAudit(connecting(database)) as source:  # type: ignore[arg-type]  # a driver's connection
+    with PostgresAudit(connecting(database)) as source:
         assert source.only("nobody") is None
 
 
 def test_all_is_of_the_moment_at_which_it_began(database: str) -> None:
-    with PostgresAudit(connecting(database)) as source:  # type: ignore[arg-type]  # a driver's connection
+    with PostgresAudit(connecting(database)) as source:
         forge(database, "UPDATE accounts SET pending = pending + 1")
         assert verify_all(source).differences == {}
     assert recounted(database).disagreeing == 2
