@@ -102,10 +102,10 @@ def migrate(
     return done
 
 
-def require_current(record: Sequence[Sequence[Any]]) -> None:
+def require_current(record: Sequence[Sequence[Any]], dialect: str = "sqlite") -> None:
     """Raises SchemaMismatch unless everything that this version knows has been applied; `record`
     are the lines of `schema_migrations`."""
-    if pending(load_migrations("sqlite"), [Applied(*line) for line in record]):
+    if pending(load_migrations(dialect), [Applied(*line) for line in record]):
         raise SchemaMismatch(
             "the database is of an older version of Tallystick: run `tallystick migrate`, or use "
             "that version"

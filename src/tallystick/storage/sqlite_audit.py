@@ -19,17 +19,13 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import msgspec
-
 from tallystick.ledger.audit import (
     DAY_KEY,
     PERIOD_USAGE_KEY,
     ROLLUP_KEY,
     Counted,
-    different,
 )
-from tallystick.storage import rows
-from tallystick.storage.hold_rows import budget_from, budget_row, hold_from, hold_row
+from tallystick.storage import rows, strict_rows
 from tallystick.storage.migrate import require_current
 from tallystick.storage.price_rows import price_from
 from tallystick.storage.queries import load_statements
@@ -37,7 +33,7 @@ from tallystick.storage.sqlite import Database
 from tallystick.storage.sqlite_errors import translating
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -52,13 +48,10 @@ if TYPE_CHECKING:
     from tallystick.domain.replay import Standing
     from tallystick.ledger.audit import Indexed, Written
     from tallystick.ledger.ports import PeriodRow
-    from tallystick.storage.rows import Row
 
 T = TypeVar("T")
 
 _SQL: Final = load_statements("sqlite", "reader", "audit")
-_DRAWN: Final = 4
-_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, KeyError, TypeError)
 
 
 class SqliteAudit:
@@ -131,16 +124,7 @@ class SqliteAudit:
             yield from self._connection.execute(_SQL["audit_entries"], (organization_id,))
 
     def entry(self, written: Written) -> Entry:
-        try:
-            entry = rows.entry_from(written)
-        except _UNREADABLE as error:
-            why = f"it cannot be read: {error!r}"
-            raise different("entries", _sequence(written), None, written, None, why) from error
-        said, spelled = written[_DRAWN], self.spelled(entry.drawn)
-        if said != spelled:
-            why = "nobody writes it like this"
-            raise different("entries", _sequence(written), "drawn", said, spelled, why)
-        return entry
+        return strict_rows.entry(written)
 
     def spelled(self, drawn: Drawn) -> str:
         return rows.drawn_text(drawn)
@@ -176,14 +160,16 @@ class SqliteAudit:
         return self._prices
 
     def account(self, organization_id: str) -> Account | None:
-        found = self._read("accounts", "audit_account", _ACCOUNT, organization_id)
+        found = self._read("accounts", "audit_account", strict_rows.ACCOUNT, organization_id)
         return next(found, None)
 
     def grants(self, organization_id: str) -> Iterator[Grant]:
-        return self._read("grants", "audit_grants", _GRANT, organization_id)
+        return self._read("grants", "audit_grants", strict_rows.GRANT, organization_id)
 
     def hold(self, organization_id: str, hold_id: str) -> Hold | None:
-        return next(self._read("holds", "audit_hold", _HOLD, organization_id, hold_id), None)
+        return next(
+            self._read("holds", "audit_hold", strict_rows.HOLD, organization_id, hold_id), None
+        )
 
     def count_holds(self, organization_id: str) -> int:
         with translating():
@@ -191,13 +177,13 @@ class SqliteAudit:
         return int(count)
 
     def budgets(self, organization_id: str) -> Iterator[Budget]:
-        return self._read("budgets", "audit_budgets", _BUDGET, organization_id)
+        return self._read("budgets", "audit_budgets", strict_rows.BUDGET, organization_id)
 
     def periods(self, organization_id: str) -> Iterator[PeriodRow]:
-        return self._read("periods", "audit_periods", _PERIOD, organization_id)
+        return self._read("periods", "audit_periods", strict_rows.PERIOD, organization_id)
 
     def milestones(self, organization_id: str) -> Iterator[Standing]:
-        return self._read("milestones", "audit_milestones", _MILESTONE, organization_id)
+        return self._read("milestones", "audit_milestones", strict_rows.MILESTONE, organization_id)
 
     def rollups(self, organization_id: str) -> Iterator[Counted]:
         return self._counted("audit_usage_rollups", organization_id, len(ROLLUP_KEY))
@@ -213,53 +199,14 @@ class SqliteAudit:
             for row in self._connection.execute(_SQL[statement], (organization_id,)):
                 yield Counted(row[:names], row[names:])
 
-    def _read(self, table: str, statement: str, kind: _Kind[T], *key: str) -> Iterator[T]:
+    def _read(
+        self, table: str, statement: str, kind: strict_rows.Kind[T], *key: str
+    ) -> Iterator[T]:
         with translating():
             cursor = self._connection.execute(_SQL[statement], key)
             for row in cursor:
                 columns = [name for name, _ in cursor.get_description()]
-                yield _strictly(table, columns, row, kind)
+                yield strict_rows.strictly(table, columns, row, kind)
 
     def _rows(self, statement: str, *key: object) -> list[Any]:
         return self._connection.execute(_SQL[statement], key).fetchall()
-
-
-_Kind = tuple["Callable[[Sequence[Any]], T]", "Callable[[str, T], Row]"]
-"""How a row is read, and how it is written again (the organization comes first)."""
-
-
-def _milestone_from(row: Sequence[Any]) -> Standing:
-    return rows.milestone_from(row[2:])
-
-
-def _account_row(_: str, account: Account) -> Row:
-    return rows.account_row(account)
-
-
-def _period_row(_: str, period: PeriodRow) -> Row:
-    return rows.period_row(period)
-
-
-_ACCOUNT: Final = (rows.account_from, _account_row)
-_GRANT: Final = (rows.grant_from, rows.grant_row)
-_HOLD: Final = (hold_from, hold_row)
-_BUDGET: Final = (budget_from, budget_row)
-_PERIOD: Final = (rows.period_from, _period_row)
-_MILESTONE: Final = (_milestone_from, rows.milestone_row)
-
-
-def _strictly(table: str, columns: Sequence[str], row: Sequence[Any], kind: _Kind[T]) -> T:
-    read, write = kind
-    key = dict(zip(columns[1:2], row[1:2], strict=True))
-    try:
-        value = read(row)
-    except _UNREADABLE as error:
-        raise different(table, key, None, row, None, f"it cannot be read: {error}") from error
-    for column, said, written in zip(columns, row, write(row[0], value), strict=True):
-        if said != written:
-            raise different(table, key, column, said, written, "nobody writes it like this")
-    return value
-
-
-def _sequence(written: Written) -> dict[str, object]:
-    return {"sequence": written[1]}
