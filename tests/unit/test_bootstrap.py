@@ -16,6 +16,7 @@ from tallystick.bootstrap import (
     beside,
     check_operations,
     embedded,
+    housekeeping,
     make_first_operator,
     tidy,
     upkeep,
@@ -196,13 +197,13 @@ def test_what_was_refused_is_written_within_a_second(
     second, failed, written = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def pause(seconds: int) -> None:
-        if seconds != bootstrap.NOTING_SECONDS:
+        if seconds != housekeeping.NOTING_SECONDS:
             await asyncio.Event().wait()
         await second.wait()
         second.clear()
 
-    monkeypatch.setattr(bootstrap, "_pause", lambda seconds: lambda: pause(seconds))
-    monkeypatch.setattr(bootstrap, "_report", lambda _: failed.set())
+    monkeypatch.setattr(housekeeping, "_pause", lambda seconds: lambda: pause(seconds))
+    monkeypatch.setattr(housekeeping, "_report", lambda _: failed.set())
 
     async def test(running: bootstrap.Running) -> None:
         service, request = running.service, refused_request()
@@ -239,7 +240,7 @@ def test_a_part_of_the_upkeep_that_dies_says_so(
     async def die(*_: object) -> None:
         raise LookupError("a bug")
 
-    monkeypatch.setattr(bootstrap, "keep_sweeping", die)
+    monkeypatch.setattr(housekeeping, "keep_sweeping", die)
 
     async def test(running: bootstrap.Running) -> None:
         with capture_logs() as logs:
@@ -254,8 +255,8 @@ def test_a_part_of_the_upkeep_that_dies_says_so(
 
 def test_what_hinders_the_sweeper_is_reported(tmp_path: Path) -> None:
     with capture_logs() as logs:
-        bootstrap._report(Overloaded("too much"))
-        bootstrap._report(LookupError("a bug"))
+        housekeeping._report(Overloaded("too much"))
+        housekeeping._report(LookupError("a bug"))
     assert [line["reason"] for line in logs] == ["too much", "a bug"]
     assert [bool(line["exc_info"]) for line in logs] == [False, True]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallystick.bootstrap.first_operator import make_first_operator, write_private
-from tallystick.bootstrap.upkeep import tidy, upkeep
+from tallystick.bootstrap.housekeeping import tidy, upkeep
 from tallystick.bootstrap.wiring import (
     Running,
     audit,

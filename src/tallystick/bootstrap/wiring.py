@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import uuid_utils
 
@@ -21,20 +22,27 @@ from tallystick.http.service import Service
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.ports import StoreError
 from tallystick.ledger.reads import Reads
+from tallystick.limits.fallback import Fallback, Policy
 from tallystick.limits.memory import MemoryLimiter
 from tallystick.limits.policy import ADDRESS_WINDOWS, Limits
+from tallystick.limits.redis import RedisLimiter
 from tallystick.observe import logger
 from tallystick.storage.owner import OwnerLock
+from tallystick.storage.postgres.audit import AUDITING, PostgresAudit
+from tallystick.storage.postgres.connect import Database
+from tallystick.storage.postgres.store import PostgresStore
 from tallystick.storage.sqlite import SqliteStore
 from tallystick.storage.sqlite_audit import SqliteAudit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from starlette.types import ASGIApp
 
     from tallystick.config import Resolved, Settings, Url
+    from tallystick.http.service import Limiter
+    from tallystick.ledger.audit import Audit
     from tallystick.ledger.ports import Store
 
 
@@ -104,13 +112,15 @@ class Running:
     """The service on its database, and its two applications.
 
     `companion` is the path of a file that belongs to the database, by its suffix: beside it or,
-    where it is a server's, in the working folder.
+    where it is a server's, in the working folder. `advice` is what could be better with the
+    database, for the log.
     """
 
     service: Service
     database: Path | Url
     public: ASGIApp
     local: ASGIApp
+    advice: Sequence[str] = ()
 
     def companion(self, suffix: str) -> Path:
         database = self.database
@@ -148,10 +158,8 @@ async def clustered(settings: Settings, database: Url) -> AsyncIterator[Running]
         migrates=True,
         partitions=settings.database_partitions or None,
     )
-    for advice in store.advice:
-        logger().info("the database could serve better", advice=advice)
     async with _serving(store, database, settings, store.clock, REMEMBERED_MS) as found:
-        yield found
+        yield replace(found, advice=store.advice)
 
 
 @asynccontextmanager
@@ -209,7 +217,8 @@ def audit(settings: Settings) -> AbstractContextManager[Audit]:
     """The database as a verifier reads it, whoever else has it open."""
     if isinstance(settings.database, Path):
         return SqliteAudit(database_file(settings))
-    return PostgresAudit(settings.database.text)
+    database = Database(url=settings.database.text)
+    return PostgresAudit(partial(database.connect, AUDITING))
 
 
 def beside(database: Path, suffix: str) -> Path:

@@ -30,6 +30,7 @@ from tallystick.cli.verify import verify
 from tallystick.config import ConfigError
 from tallystick.http.server import CannotListen
 from tallystick.ledger.ports import StoreError
+from tallystick.limits.redis import LimitsError
 from tallystick.storage.errors import StoreNotUsable
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(_misused(error), arguments)
     except ConfigError as error:
         return _fail(_wrong_settings(error), arguments)
-    except (StoreError, CannotListen) as error:
+    except (StoreError, CannotListen, LimitsError) as error:
         return _fail(_unusable(error), arguments)
     return result if isinstance(result, int) else 0
 
@@ -119,8 +120,8 @@ def _wrong_settings(error: ConfigError) -> CommandError:
     )
 
 
-def _unusable(error: StoreError | CannotListen) -> CommandError:
-    told = isinstance(error, StoreNotUsable | CannotListen)
+def _unusable(error: StoreError | CannotListen | LimitsError) -> CommandError:
+    told = isinstance(error, StoreNotUsable | CannotListen | LimitsError)
     return CommandError(
         str(error),
         unchanged=NOTHING_CHANGED,

@@ -138,6 +138,8 @@ def _server(served: Running, local_door: socket.socket | None, ready: Callable[[
 
 async def _prepare(settings: Settings, served: Running) -> Introduction | None:
     """What is done once, before anybody is served."""
+    for advice in served.advice:
+        observe.logger().info("the database could serve better", advice=advice)
     if settings.admin_key is None:
         await _see_to_operator(served)
     return await make_demo(served) if settings.demo else None

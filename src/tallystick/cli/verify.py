@@ -1,6 +1,6 @@
 """`tallystick verify`: whether every number in the database follows from the entries.
 
-It reads the file itself, also beside a running server: who doubts a service does not ask it.
+It reads the database itself, also beside running servers: who doubts a service does not ask it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 
     from tallystick.cli.anchors import Anchoring
     from tallystick.config import Resolved
-    from tallystick.ledger.audit import Difference, Head
+    from tallystick.ledger.audit import Audit, Difference, Head
     from tallystick.ledger.verify import Report
-    from tallystick.storage.sqlite_audit import SqliteAudit
 
 _File = click.Path(path_type=Path)
 
@@ -65,7 +64,8 @@ def verify(
     With --anchor, the chains must also pass through the hashes that FILE says, and then FILE is
     written anew: so even a database that was rewritten as a whole is found out. See docs/proof.md.
     """
-    refuse_missing(database_file(resolved.settings))
+    if isinstance(resolved.settings.database, Path):
+        refuse_missing(database_file(resolved.settings))
     anchoring = None
     if anchor is not None:
         anchoring = open_anchor(anchor, anchor_key, anchor_public_key, begin=new_anchor)
@@ -91,7 +91,7 @@ def verify(
     return DISAGREES if report.disagreeing else None
 
 
-def _only(source: SqliteAudit, name: str, anchored: Mapping[str, Head]) -> str:
+def _only(source: Audit, name: str, anchored: Mapping[str, Head]) -> str:
     """Narrows the audit to one organization, which may be one that only the anchor knows."""
     found = source.only(name)
     if found is None and name not in anchored:

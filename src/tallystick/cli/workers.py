@@ -150,13 +150,13 @@ class Workers:
         with theirs:
             doors = tuple(door.fileno() for door in self._doors)
             handed = Handed(number, theirs.fileno(), doors)
-            # A group of its own: Ctrl-C in a terminal is for the parent, who passes it on once.
+            # A session of its own: Ctrl-C in a terminal is for the parent, who passes it on once.
             process = await asyncio.create_subprocess_exec(
                 *self._command,
                 "--worker",
                 str(handed),
                 pass_fds=(theirs.fileno(), *doors),
-                process_group=0,
+                start_new_session=True,
             )
         worker = _Worker(process, ours, asyncio.get_running_loop().time())
         if await self._comes_to_serve(worker):

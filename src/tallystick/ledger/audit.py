@@ -99,6 +99,14 @@ class Audit(Protocol):
     """One moment of a ledger. Rows that cannot be read, or are spelled as nobody writes them, raise
     Disagreement when their turn comes; storage that cannot be read raises StoreError."""
 
+    def only(self, name: str) -> str | None:
+        """The organization with this id or external id, which alone will be asked for."""
+        ...
+
+    def total(self) -> int:
+        """How many entries there are to be walked, or about so many."""
+        ...
+
     def organizations(self) -> Iterator[str]:
         """Every organization that any table names, in ascending order of the id."""
         ...
