@@ -32,6 +32,8 @@ class Limiter(Protocol):
         where nobody is to pass without being counted."""
         ...
 
+    def peek(self, key: Hashable, limit: int, now_ms: int) -> Decision | Future[Decision]: ...
+
 
 @dataclass(slots=True, kw_only=True)
 class Service:
