@@ -212,8 +212,8 @@ def test_more_than_was_left_of_the_grant_is_found(ledger: Path, tmp_path: Path) 
 def test_a_gap_in_the_sequence_is_found(ledger: Path, tmp_path: Path) -> None:
     """The index of events has the same gap."""
     path = Path(shutil.copy(ledger, tmp_path / "forged.db"))
-    forge(path, since_forged(path, lambda entry: entry._replace(sequence=entry.sequence + 1000)))
-    alter(path, "UPDATE usage_events SET sequence = sequence + 1000 WHERE sequence >= ?")
+    forge(path, since_forged(path, lambda entry: entry._replace(sequence=entry.sequence + 1)))
+    alter(path, "UPDATE usage_events SET sequence = sequence + 1 WHERE sequence >= ?")
     [difference] = verified(path).differences.values()
     assert (difference.table, difference.column) == ("entries", "sequence")
     assert slowly(path).differences == verified(path).differences
