@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -51,9 +52,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path: Path = given.database or Path(folder) / "ledger.db"
         if not path.exists():
-            case = Case(events=1, ids=given.ids, entries=given.entries)
-            fill(path, case, fillers=given.organizations)
+            _fill(path, Case(events=1, ids=given.ids, entries=given.entries), given.organizations)
         _report(path, given.entries, given.organizations, given.rounds)
+
+
+def _fill(path: Path, case: Case, organizations: int) -> None:
+    """In a process of its own: those that are started later are said to have needed as much memory
+    as this one had by then."""
+    options = {"fillers": organizations}
+    filling = get_context("spawn").Process(target=fill, args=(path, case), kwargs=options)
+    filling.start()
+    filling.join()
+    if filling.exitcode:
+        raise SystemExit(filling.exitcode)
 
 
 def _report(path: Path, entries: int, organizations: int, rounds: int) -> None:
