@@ -135,7 +135,7 @@ class Recount:
                 and indexed[1] == number and indexed[2] == event_id
                 and said == (following := link_usage(
                     head, number, used, event_id, teamspace_id, api_key_id, meter, occurred_at,
-                    booked_at, remaining_after, consumed_after, overage, held, content
+                    booked_at, remaining_after, consumed_after, overage_after, held_after, content
                 ))
             ):
                 break
