@@ -254,7 +254,7 @@ class PostgresReader:
 
     async def usage_between(
         self, organization_id: str, bounds: Sequence[int], grouping: Grouping
-    ) -> Mapping[tuple[int, Group], Amounts]:
+    ) -> Sequence[Mapping[Group, Amounts]]:
         search = UsageSearch(organization_id, bounds, grouping)
         found = await self._of_one_moment(search.read)
         # There may be a great many groups.
