@@ -3,6 +3,12 @@
 -- One statement sees one moment. What belongs together is therefore asked for at once: rows of other
 -- tables come as arrays, each row in the order of its columns.
 
+-- name: begin_reading
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
+
+-- name: end_reading
+COMMIT
+
 -- name: ping
 SELECT 1 FROM schema_migrations LIMIT 1
 
