@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,7 @@ import pytest
 from tallystick.domain.account import Account
 from tallystick.domain.commands import AccountStatus
 from tallystick.domain.plans import Plan
+from tallystick.domain.series import Grouping
 from tallystick.ledger.ports import StatementRejected, StoreUnavailable
 from tallystick.ledger.reading import BalanceRow, EntryFilter, Page
 from tallystick.storage import rows
@@ -263,6 +265,77 @@ def test_a_list_that_hangs_delays_neither_balances_nor_objects(url: str) -> None
         assert await asyncio.gather(*lists) == [[]] * len(lists)
 
     watching(url, scenario)
+
+
+class Wire:
+    """A way to the server that can be frozen: then nothing comes through, and nothing is closed."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._pumps: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def laid(self) -> AsyncIterator[int]:
+        """The port at this end of it."""
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            for pump in self._pumps:
+                pump.cancel()
+            await asyncio.gather(*self._pumps, return_exceptions=True)
+
+    def freeze(self) -> None:
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
+
+    async def _connected(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        far, there = await asyncio.open_connection("127.0.0.1", self._port)
+        for source, sink in ((near, there), (far, back)):
+            self._pumps.add(asyncio.create_task(self._pump(source, sink)))
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65_536):
+                await self._flows.wait()
+                sink.write(data)
+        finally:
+            sink.close()
+
+
+def test_a_network_that_hangs_keeps_nobody_waiting(postgres: Postgres, url: str) -> None:
+    async def scenario() -> None:
+        wire = Wire(postgres.daemon.port)
+        async with wire.laid() as port:
+            through = url.replace(f":{postgres.daemon.port}/", f":{port}/")
+            watched = Watched(f"{through}?sslmode=disable", SOON)
+            reader = watched.reader
+            questions: list[Callable[[], Coroutine[Any, Any, object]]] = [
+                partial(_awaited, partial(reader.balance, "org_1")),
+                partial(reader.account, "org_1"),
+                partial(reader.history, "org_1", 0, 0),
+                partial(reader.usage_between, "org_1", [0, 900_000_000], Grouping()),
+            ]
+            before = [await question() for question in questions]
+            wire.freeze()
+            for question in questions:
+                async with asyncio.timeout(5):
+                    with pytest.raises(StoreUnavailable):
+                        await question()
+            wire.thaw()
+            assert [await question() for question in questions] == before
+            await reader.close()
+
+    asyncio.run(scenario())
+
+
+async def _awaited(ask: Callable[[], Awaitable[object]]) -> object:
+    return await ask()
 
 
 def test_a_server_that_says_nothing_is_given_up() -> None:

@@ -13,7 +13,6 @@ what is done with it, so nobody waits for longer, whatever hangs.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -24,7 +23,6 @@ from tallystick.storage.postgres.errors import translating
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
 
     Row = Sequence[Any]
     Connect = Callable[[], Awaitable[Any]]
@@ -55,10 +53,12 @@ _LOST: Final = (
     asyncpg.CrashShutdownError,
     asyncpg.IdleSessionTimeoutError,
     asyncpg.InterfaceError,
+    # The driver's word for a farewell that it reads while it sends.
+    asyncpg.InternalClientError,
 )
 """What says that a connection was no longer one."""
-_HARMLESS: Final = (asyncpg.PostgresError, LookupError)
-"""What leaves a connection fit for use."""
+_HARMLESS: Final = (asyncpg.PostgresError, LookupError, ValueError)
+"""What leaves a connection fit for use, if it is still one: the last ones have not reached it."""
 
 
 class Connection(Protocol):
@@ -71,9 +71,9 @@ class Connection(Protocol):
 
     async def fetchval(self, query: str, *args: object) -> Any: ...  # noqa: ANN401 - any column
 
-    def transaction(
-        self, *, isolation: str, readonly: bool
-    ) -> AbstractAsyncContextManager[object]: ...
+    async def execute(self, query: str, *args: object) -> object: ...
+
+    def is_in_transaction(self) -> bool: ...
 
     def is_closed(self) -> bool: ...
 
@@ -109,8 +109,12 @@ class Connections:
     async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         idle = self._take_idle()
         if idle is not None:
-            with suppress(*_LOST):
+            try:
                 return await self._lend(idle, work)
+            except _LOST as error:
+                # The driver's errors of values are among its errors of connections.
+                if isinstance(error, ValueError):
+                    raise
         return await self._lend(await self._connect(), work)
 
     def _take_idle(self) -> Connection | None:
@@ -129,7 +133,8 @@ class Connections:
             fit = True
             raise
         finally:
-            if fit and not self._closed and not connection.is_closed():
+            unfit = connection.is_closed() or connection.is_in_transaction()
+            if fit and not unfit and not self._closed:
                 self._idle.append(connection)
             else:
                 connection.terminate()

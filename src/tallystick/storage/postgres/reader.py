@@ -5,7 +5,8 @@ each read sees all that was acknowledged before it, by any node.
 
 Balances and credentials are coalesced: those that are asked for while a query is under way go into
 the next one, which asks for all of them at once. One query of each kind is under way at a time.
-With 64 clients asking, a query's costs are shared by 64; one that is alone waits for nobody.
+With 64 clients asking, a query's costs are shared by 64; one that is alone waits for nobody. Where
+one hangs, those aboard wait until its deadline, and those after them until theirs.
 
 Nothing here can hold others back. Hot queries, single objects and lists have connections of their
 own, so a list that takes long delays lists. All have deadlines, and a connection that does not
@@ -192,8 +193,7 @@ class PostgresReader:
         """What the database's clock says, which is noted; raises StoreUnavailable where the
         database cannot be read."""
         asked = self._clock.monotonic_ns()
-        row = await self._row("clock")
-        now = 0 if row is None else int(row[0])
+        now = int(await self._objects.run(lambda connection: connection.fetchval(_SQL["clock"])))
         self._clock.note(now, asked, self._clock.monotonic_ns())
         return now
 
@@ -254,7 +254,7 @@ class PostgresReader:
 
     async def usage_between(
         self, organization_id: str, bounds: Sequence[int], grouping: Grouping
-    ) -> Mapping[tuple[int, Group], Amounts]:
+    ) -> Sequence[Mapping[Group, Amounts]]:
         search = UsageSearch(organization_id, bounds, grouping)
         found = await self._of_one_moment(search.read)
         # There may be a great many groups.
@@ -297,8 +297,11 @@ class PostgresReader:
 
     async def _of_one_moment(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         async def within(connection: Connection) -> T:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                return await work(connection)
+            await connection.execute(_SQL["begin_reading"])
+            result = await work(connection)
+            # Where it failed, nobody waits for a rollback: the connection is given up.
+            await connection.execute(_SQL["end_reading"])
+            return result
 
         return await self._lists.run(within)
 

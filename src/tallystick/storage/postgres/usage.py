@@ -111,17 +111,11 @@ class UsageSearch:
     async def _fetch(self, connection: Connection, statement: str, *key: object) -> list[Row]:
         return await connection.fetch(_SQL[statement], *key, *self._grouping[:3])
 
-    def sums(
-        self, days: Sequence[Row], quarters: Sequence[Row]
-    ) -> dict[tuple[int, Group], Amounts]:
-        """What was used, by the number of the bucket. Once only."""
+    def sums(self, days: Sequence[Row], quarters: Sequence[Row]) -> list[dict[Group, Amounts]]:
+        """What was used in each bucket. Once only."""
         self._add_days(days)
         self._add_quarters(quarters)
-        return {
-            (number, group): amounts
-            for number in range(len(self._bounds) - 1)
-            for group, amounts in self._named(number).items()
-        }
+        return [self._named(number) for number in range(len(self._bounds) - 1)]
 
     def _add_days(self, days: Sequence[Row]) -> None:
         places = [

@@ -3,6 +3,12 @@
 -- One statement sees one moment. What belongs together is therefore asked for at once: rows of other
 -- tables come as arrays, each row in the order of its columns.
 
+-- name: begin_reading
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
+
+-- name: end_reading
+COMMIT
+
 -- name: ping
 SELECT 1 FROM schema_migrations LIMIT 1
 
@@ -152,21 +158,25 @@ WHERE p.organization_id = $1 AND p.period_index = $2
 
 -- name: entries_that_move
 -- Of the kinds $2, after $3 and before $4; of holds and reversals only those whose lapsed parts, or
--- whose usage of an earlier period, count for a statement.
-SELECT
-    organization_id, sequence, kind, credits, drawn, grant_id, event_id, hold_id, teamspace_id,
-    api_key_id, meter, occurred_at, booked_at, remaining_after, consumed_after, overage_after,
-    held_after, detail, content
-FROM entries
-WHERE
-    organization_id = $1 AND kind = ANY($2::text[]) AND kind <> 'usage.booked'
-    AND sequence > $3 AND sequence < $4
-    AND (
-        kind NOT IN ('usage.reversed', 'hold.released', 'hold.expired')
-        OR json_array_length(detail::json -> 'lapsed') > 0
-        OR detail::json ->> 'in_period' = 'false'
-    )
-ORDER BY sequence
+-- whose usage of an earlier period, count for a statement. Kind by kind, as the index has them.
+SELECT e.*
+FROM unnest($2::text[]) AS moving (kind)
+CROSS JOIN LATERAL (
+    SELECT
+        organization_id, sequence, kind, credits, drawn, grant_id, event_id, hold_id,
+        teamspace_id, api_key_id, meter, occurred_at, booked_at, remaining_after, consumed_after,
+        overage_after, held_after, detail, content
+    FROM entries
+    WHERE
+        organization_id = $1 AND kind = moving.kind AND kind <> 'usage.booked'
+        AND sequence > $3 AND sequence < $4
+        AND (
+            kind NOT IN ('usage.reversed', 'hold.released', 'hold.expired')
+            OR json_array_length(detail::json -> 'lapsed') > 0
+            OR detail::json ->> 'in_period' = 'false'
+        )
+) AS e
+ORDER BY e.sequence
 
 -- name: grants_voided_at
 SELECT grant_id, min(sequence)
