@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from tests.servers.postgres import Postgres, running
 
 # On a build server hypothesis would repeat the same examples in each run. New ones are wanted
 # everywhere; a failure prints the blob that reproduces it. There is no deadline for an example,
@@ -11,3 +16,10 @@ settings.register_profile(
     "tallystick", settings.get_profile("default"), deadline=None, print_blob=True
 )
 settings.load_profile("tallystick")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One cluster for the whole run; each test makes databases of its own in it."""
+    with running() as cluster:
+        yield cluster

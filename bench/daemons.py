@@ -1,0 +1,77 @@
+"""Servers of others, each on a free port and ended by its own process id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bench.ports import wait_until_open
+
+_END_SECONDS: Final = 15
+
+
+@dataclass(slots=True, kw_only=True)
+class Daemon:
+    """One server with its files in `folder`, which can be started and ended again and again."""
+
+    command: Sequence[str]
+    folder: Path
+    port: int
+    user: str | None = None
+    """Whose process it is; None: ours."""
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it has not been started"
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        """What it has said since it was last started."""
+        return self._output.read_text("utf-8", "replace")
+
+    def start(self) -> None:
+        """Returns when it listens; raises LoadFailed, with what it said, where it does not."""
+        with self._output.open("w") as file:
+            self._process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env=plain_environment(),
+                user=self.user,
+                process_group=0,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+        wait_until_open(self._process, self.port, self._output)
+
+    def stop(self) -> None:
+        """Ends it in order. PostgreSQL and Redis do so at once on SIGINT; on SIGTERM PostgreSQL
+        would wait for its clients."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it and every process that it has started, with no time to tidy up."""
+        assert self._process is not None, "it has not been started"
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    @property
+    def _output(self) -> Path:
+        return self.folder / "output.txt"
+
+
+def plain_environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "LC_ALL": "C"}

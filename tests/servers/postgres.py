@@ -1,0 +1,104 @@
+"""PostgreSQL for tests: a cluster of our own, and a new database wherever one is wanted.
+
+    def test_something(postgres: Postgres) -> None:
+        url = postgres.database()                # migrated, with nothing in it
+        url = postgres.database(partitions=4)
+        url = postgres.empty_database()
+
+The cluster that a whole run of tests shares neither syncs nor keeps anything. It sorts text by the
+rules of a language, so that what relies on the order of bytes has to say so. A test that kills its
+server or sets it up in another way runs one of its own: `with running(fsync=True) as postgres:`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from bench.daemons import Daemon
+from bench.postgres import SUPERUSER, running_postgres
+from tallystick.storage.postgres.migrate import migrate
+
+_SETTINGS: Final = {
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "jit": "off",
+    "autovacuum": "off",
+}
+_NO_DURABILITY: Final = {"fsync": "off", "full_page_writes": "off"}
+_LANGUAGE: Final = ("--locale-provider=icu", "--icu-locale=en-US")
+MIGRATED_AT: Final = 1_800_000_000_000_000
+
+
+class Postgres:
+    """A running cluster."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self._numbers = itertools.count(1)
+        self._templates: dict[int, str] = {}
+
+    def url(self, database: str = "postgres", *, user: str = SUPERUSER, password: str = "") -> str:
+        secret = f":{password}" if password else ""
+        return f"postgresql://{user}{secret}@127.0.0.1:{self.daemon.port}/{database}"
+
+    def database(self, *, partitions: int = 0) -> str:
+        """The URL of a new database with all tables, which are empty."""
+        if partitions not in self._templates:
+            url = self.empty_database()
+            asyncio.run(_migrate(url, partitions))
+            self._templates[partitions] = name_of(url)
+        return self._create(self._templates[partitions])
+
+    def empty_database(self) -> str:
+        """The URL of a new database without tables."""
+        return self._create("template0")
+
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        """As the superuser."""
+        asyncio.run(_execute(self.url(database), statement))
+
+    def _create(self, template: str) -> str:
+        name = f"test_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+
+def name_of(url: str) -> str:
+    """The database in a URL."""
+    return url.rpartition("/")[2]
+
+
+@contextmanager
+def running(
+    *, fsync: bool = False, settings: Mapping[str, str] | None = None
+) -> Iterator[Postgres]:
+    """A cluster in a temporary folder. Not below pytest's own, which nobody else may enter."""
+    given = {**_SETTINGS, **({} if fsync else _NO_DURABILITY), **(settings or {})}
+    with tempfile.TemporaryDirectory(prefix="tallystick-postgres-") as folder:
+        Path(folder).chmod(0o711)
+        with running_postgres(Path(folder) / "cluster", given, initdb=_LANGUAGE) as daemon:
+            yield Postgres(daemon)
+
+
+async def _migrate(url: str, partitions: int) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await migrate(connection, MIGRATED_AT, partitions=partitions)
+    finally:
+        await connection.close()
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
