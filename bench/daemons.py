@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench.ports import wait_until_open
+from bench.ports import is_open, wait_until
 
 _END_SECONDS: Final = 15
 
@@ -24,6 +24,8 @@ class Daemon:
     port: int
     user: str | None = None
     """Whose process it is; None: ours."""
+    is_ready: Callable[[int], bool] | None = None
+    """Whether the process with this id answers requests; None: as soon as it listens."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -37,7 +39,7 @@ class Daemon:
         return self._output.read_text("utf-8", "replace")
 
     def start(self) -> None:
-        """Returns when it listens; raises LoadFailed, with what it said, where it does not."""
+        """Returns when it is ready; raises LoadFailed, with what it said, where it does not."""
         with self._output.open("w") as file:
             self._process = subprocess.Popen(
                 self.command,
@@ -49,7 +51,7 @@ class Daemon:
                 stdout=file,
                 stderr=file,
             )
-        wait_until_open(self._process, self.port, self._output)
+        wait_until(self._is_ready, self._process, self._output)
 
     def stop(self) -> None:
         """Ends it in order. PostgreSQL and Redis do so at once on SIGINT; on SIGTERM PostgreSQL
@@ -67,6 +69,9 @@ class Daemon:
         assert self._process is not None, "it has not been started"
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    def _is_ready(self) -> bool:
+        return is_open(self.port) and (self.is_ready is None or self.is_ready(self.pid))
 
     @property
     def _output(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +22,24 @@ def free_port() -> int:
 
 def wait_until_open(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
     """Returns when the process listens at the port; raises LoadFailed where it does not."""
+    wait_until(lambda: is_open(port), process, output)
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_until(
+    is_ready: Callable[[], bool], process: subprocess.Popen[bytes], output: Path
+) -> None:
+    """Returns when it is; raises LoadFailed where the process ends before, or does not get there."""
     until = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
+        if is_ready():
             return
-    raise LoadFailed(f"a server did not start; it said:\n{output.read_text()}")
+        time.sleep(0.05)
+    raise LoadFailed(f"a server did not start; it said:\n{output.read_text('utf-8', 'replace')}")

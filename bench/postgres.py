@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,20 @@ def postgres_daemon(folder: Path, settings: Mapping[str, str]) -> Daemon:
     command = [str(find_binary("postgres")), "-D", str(folder / "data")]
     for name, value in given.items():
         command += ["-c", f"{name}={value}"]
-    return Daemon(command=command, folder=folder, port=port, user=_owner())
+    return Daemon(
+        command=command,
+        folder=folder,
+        port=port,
+        user=_owner(),
+        is_ready=partial(_is_ready, folder / "data" / "postmaster.pid"),
+    )
+
+
+def _is_ready(file: Path, pid: int) -> bool:
+    """Whether this process has noted, in the file it keeps for that, that it is no longer starting:
+    its port is open before. After a crash the file of the process before is still there."""
+    lines = file.read_text().split() if file.exists() else []
+    return lines[:1] == [str(pid)] and lines[-1] in {"ready", "standby"}
 
 
 def run_as_owner(command: Sequence[str]) -> None:

@@ -13,18 +13,22 @@ server or sets it up in another way runs one of its own: `with running(fsync=Tru
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec
 
 import asyncpg
 
 from bench.daemons import Daemon
 from bench.postgres import SUPERUSER, running_postgres
 from tallystick.storage.postgres.migrate import migrate
+
+P = ParamSpec("P")
 
 _SETTINGS: Final = {
     "max_connections": "200",
@@ -34,7 +38,6 @@ _SETTINGS: Final = {
 }
 _NO_DURABILITY: Final = {"fsync": "off", "full_page_writes": "off"}
 _LANGUAGE: Final = ("--locale-provider=icu", "--icu-locale=en-US")
-MIGRATED_AT: Final = 1_800_000_000_000_000
 
 
 class Postgres:
@@ -53,7 +56,7 @@ class Postgres:
         """The URL of a new database with all tables, which are empty."""
         if partitions not in self._templates:
             url = self.empty_database()
-            asyncio.run(_migrate(url, partitions))
+            _finish(_migrate(url, partitions))
             self._templates[partitions] = name_of(url)
         return self._create(self._templates[partitions])
 
@@ -63,7 +66,7 @@ class Postgres:
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         """As the superuser."""
-        asyncio.run(_execute(self.url(database), statement))
+        _finish(_execute(self.url(database), statement))
 
     def _create(self, template: str) -> str:
         name = f"test_{next(self._numbers)}"
@@ -88,17 +91,36 @@ def running(
             yield Postgres(daemon)
 
 
-async def _migrate(url: str, partitions: int) -> None:
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     connection = await asyncpg.connect(url)
     try:
-        await migrate(connection, MIGRATED_AT, partitions=partitions)
+        yield connection
     finally:
         await connection.close()
+
+
+def in_loop(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
+    """Makes a test of a coroutine function, which runs in an event loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
+def _finish(work: Coroutine[None, None, None]) -> None:
+    """In a loop of its own, whether or not the caller is in one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
+
+
+async def _migrate(url: str, partitions: int) -> None:
+    async with connected(url) as connection:
+        await migrate(connection, partitions=partitions)
 
 
 async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
+    async with connected(url) as connection:
         await connection.execute(statement)
-    finally:
-        await connection.close()

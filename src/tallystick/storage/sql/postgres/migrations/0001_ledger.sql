@@ -93,7 +93,8 @@ CREATE TABLE api_keys (
     revoked_at BIGINT,
     last_used_at BIGINT,
     PRIMARY KEY (organization_id, key_id),
-    CHECK ((organization_id = '') = (teamspace_id IS NULL))
+    CONSTRAINT api_keys_are_operators_or_of_a_teamspace
+        CHECK ((organization_id = '') = (teamspace_id IS NULL))
 );
 
 -- Begins with the hash of a secret: it is how the organization is found. It may lie on another shard
@@ -113,18 +114,21 @@ CREATE TABLE accounts (
     next_plan TEXT COLLATE "C",
     period_index BIGINT NOT NULL CHECK (period_index >= 0),
     period_start BIGINT NOT NULL,
-    period_end BIGINT NOT NULL CHECK (period_start < period_end),
+    period_end BIGINT NOT NULL
+        CONSTRAINT accounts_period_has_a_length CHECK (period_start < period_end),
     allowance_grant_id TEXT COLLATE "C",
     remaining BIGINT NOT NULL,
     consumed BIGINT NOT NULL CHECK (consumed <= 8000000000000000),
-    overage BIGINT NOT NULL CHECK (overage BETWEEN 0 AND consumed),
-    held BIGINT NOT NULL CHECK (held BETWEEN 0 AND remaining),
+    overage BIGINT NOT NULL
+        CONSTRAINT accounts_overage_was_consumed CHECK (overage BETWEEN 0 AND consumed),
+    held BIGINT NOT NULL CONSTRAINT accounts_held_is_there CHECK (held BETWEEN 0 AND remaining),
     pending BIGINT NOT NULL CHECK (pending >= 0),
     sequence BIGINT NOT NULL CHECK (sequence > 0),
     head BYTEA NOT NULL CHECK (octet_length(head) = 32),
     advanced_to BIGINT NOT NULL,
     next_due_at BIGINT NOT NULL,
-    CHECK (remaining + consumed - overage + pending <= 8000000000000000)
+    CONSTRAINT accounts_sums_are_exact
+        CHECK (remaining + consumed - overage + pending <= 8000000000000000)
 ) WITH (fillfactor = 50);
 
 CREATE TABLE grants (
@@ -133,8 +137,9 @@ CREATE TABLE grants (
     kind TEXT COLLATE "C" NOT NULL
         CHECK (kind IN ('rollover', 'allowance', 'promotional', 'adjustment', 'top_up')),
     amount BIGINT NOT NULL,
-    remaining BIGINT NOT NULL CHECK (remaining BETWEEN 0 AND amount),
-    held BIGINT NOT NULL CHECK (held BETWEEN 0 AND remaining),
+    remaining BIGINT NOT NULL
+        CONSTRAINT grants_remaining_was_granted CHECK (remaining BETWEEN 0 AND amount),
+    held BIGINT NOT NULL CONSTRAINT grants_held_is_there CHECK (held BETWEEN 0 AND remaining),
     priority BIGINT NOT NULL,
     effective_at BIGINT NOT NULL,
     expires_at BIGINT,
@@ -164,10 +169,12 @@ CREATE TABLE holds (
     dimensions TEXT COLLATE "C",
     salt BYTEA,
     digest BYTEA,
-    created_at BIGINT NOT NULL CHECK (created_at < expires_at),
+    created_at BIGINT NOT NULL
+        CONSTRAINT holds_have_a_length CHECK (created_at < expires_at),
     PRIMARY KEY (organization_id, hold_id),
-    CHECK ((status = 'open') = (parts <> '[]')),
-    CHECK ((dimensions IS NULL) = (salt IS NULL) AND (salt IS NULL OR digest IS NOT NULL))
+    CONSTRAINT holds_have_parts_while_open CHECK ((status = 'open') = (parts <> '[]')),
+    CONSTRAINT holds_dimensions_are_salted
+        CHECK ((dimensions IS NULL) = (salt IS NULL) AND (salt IS NULL OR digest IS NOT NULL))
 );
 
 -- What open holds set aside is added up from them.
@@ -198,8 +205,10 @@ CREATE TABLE entries (
     booked_at BIGINT NOT NULL,
     remaining_after BIGINT NOT NULL,
     consumed_after BIGINT NOT NULL,
-    overage_after BIGINT NOT NULL CHECK (overage_after BETWEEN 0 AND consumed_after),
-    held_after BIGINT NOT NULL CHECK (held_after BETWEEN 0 AND remaining_after),
+    overage_after BIGINT NOT NULL
+        CONSTRAINT entries_overage_was_consumed CHECK (overage_after BETWEEN 0 AND consumed_after),
+    held_after BIGINT NOT NULL
+        CONSTRAINT entries_held_is_there CHECK (held_after BETWEEN 0 AND remaining_after),
     detail TEXT COLLATE "C",
     content BYTEA,
     hash BYTEA NOT NULL CHECK (octet_length(hash) = 32),
@@ -225,8 +234,9 @@ CREATE TABLE event_dimensions (
     counted TEXT COLLATE "C" NOT NULL,
     erased_at BIGINT,
     PRIMARY KEY (organization_id, sequence),
-    CHECK ((dimensions IS NULL) = (erased_at IS NOT NULL)),
-    CHECK ((salt IS NULL) = (erased_at IS NOT NULL))
+    CONSTRAINT event_dimensions_are_erased_whole CHECK (
+        (dimensions IS NULL) = (erased_at IS NOT NULL) AND (salt IS NULL) = (erased_at IS NOT NULL)
+    )
 );
 
 -- Places from which a balance at an earlier instant is replayed: what the entries up to `sequence`
@@ -242,7 +252,8 @@ CREATE TABLE periods (
     organization_id TEXT COLLATE "C" NOT NULL,
     period_index BIGINT NOT NULL CHECK (period_index >= 0),
     period_start BIGINT NOT NULL,
-    period_end BIGINT NOT NULL CHECK (period_start < period_end),
+    period_end BIGINT NOT NULL
+        CONSTRAINT periods_have_a_length CHECK (period_start < period_end),
     timezone TEXT COLLATE "C" NOT NULL,
     allowance BIGINT NOT NULL CHECK (allowance >= 0),
     sequence BIGINT NOT NULL,
