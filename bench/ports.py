@@ -36,7 +36,7 @@ def is_open(port: int) -> bool:
 def wait_until(
     is_ready: Callable[[], bool], process: subprocess.Popen[bytes], output: Path
 ) -> None:
-    """Returns when it is; raises LoadFailed where the process ends before, or does not get there."""
+    """Returns when it is; raises LoadFailed where it takes too long or the process ends."""
     until = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < until:
         if is_ready():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TypeAlias
 
 import asyncpg
 import pytest
@@ -13,9 +12,7 @@ from tallystick.storage.errors import SchemaMismatch
 from tallystick.storage.migrate import load_migrations, make_migration
 from tallystick.storage.postgres.migrate import dump_schema, migrate
 from tallystick.storage.queries import sql_folder
-from tests.servers.postgres import Postgres, connected, in_loop
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from tests.servers.postgres import Connection, Postgres, connected, in_loop
 
 FIRST = make_migration("0001_first.sql", "CREATE TABLE first (id TEXT);")
 SECOND = make_migration("0002_second.sql", "CREATE TABLE second (id TEXT);")
@@ -163,7 +160,7 @@ async def test_partitions_are_made_once_and_cannot_be_changed(postgres: Postgres
         await migrate(connection, partitions=3)
         for same in (3, None):
             assert await migrate(connection, partitions=same) == []
-        with pytest.raises(SchemaMismatch, match="made with 3 partitions .* leave the setting at"):
+        with pytest.raises(SchemaMismatch, match=r"made with 3 partitions .* leave the setting at"):
             await migrate(connection, partitions=0)
 
 

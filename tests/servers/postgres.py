@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final, ParamSpec
+from typing import Final, ParamSpec, TypeAlias
 
 import asyncpg
 
@@ -29,6 +29,7 @@ from bench.postgres import SUPERUSER, running_postgres
 from tallystick.storage.postgres.migrate import migrate
 
 P = ParamSpec("P")
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _SETTINGS: Final = {
     "max_connections": "200",
@@ -92,7 +93,7 @@ def running(
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def connected(url: str) -> AsyncIterator[Connection]:
     connection = await asyncpg.connect(url)
     try:
         yield connection

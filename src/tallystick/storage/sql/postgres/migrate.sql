@@ -7,7 +7,7 @@ SELECT pg_advisory_xact_lock(8386103194290451561)
 -- name: set_limits
 -- A script may take its time, however long the server lets others run. But while it waits for a table,
 -- everybody else waits behind it: not for long.
-SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '5s', true)
+SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '2s', true)
 
 -- name: count_tables
 -- Those of the schema in which ours are or would be, without what extensions brought. Other programs
@@ -105,10 +105,10 @@ tables AS (
             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                 AND (
                     a.attname = ANY(n.changes)
-                    OR n.changes = '{*}' AND a.attnum <> ALL((
-                        SELECT k.conkey FROM pg_constraint AS k
-                        WHERE k.conrelid = c.oid AND k.contype = 'p'
-                    ))
+                    OR n.changes = '{*}' AND NOT EXISTS (
+                        SELECT FROM pg_constraint AS k
+                        WHERE k.conrelid = c.oid AND k.contype = 'p' AND a.attnum = ANY(k.conkey)
+                    )
                 )
             ORDER BY a.attnum
         ) AS changes

@@ -1,3 +1,25 @@
+CREATE FUNCTION tallystick_keep(name text, message text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    part regclass;
+BEGIN
+    EXECUTE format(
+        'CREATE TRIGGER %I BEFORE UPDATE OR DELETE ON %I'
+        ' FOR EACH ROW EXECUTE FUNCTION tallystick_refuse(%L)',
+        name || '_refuse_change', name, message
+    );
+    FOR part IN
+        SELECT name::regclass
+        UNION ALL
+        SELECT inhrelid FROM pg_inherits WHERE inhparent = name::regclass
+    LOOP
+        EXECUTE format(
+            'CREATE TRIGGER %I BEFORE TRUNCATE ON %s EXECUTE FUNCTION tallystick_refuse(%L)',
+            name || '_refuse_truncate', part, message
+        );
+    END LOOP;
+END
+$$;
+
 CREATE FUNCTION tallystick_number_price() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE price_book SET last_price = last_price + 1 RETURNING last_price INTO STRICT NEW.number;
@@ -464,6 +486,8 @@ ALTER TABLE teamspaces ADD CONSTRAINT teamspaces_organization_id_fkey FOREIGN KE
 
 CREATE TRIGGER entries_refuse_change BEFORE DELETE OR UPDATE ON entries FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('entries are never changed or deleted');
 
+CREATE TRIGGER entries_refuse_truncate BEFORE TRUNCATE ON entries FOR EACH STATEMENT EXECUTE FUNCTION tallystick_refuse('entries are never changed or deleted');
+
 CREATE TRIGGER event_dimensions_are_only_erased BEFORE UPDATE ON event_dimensions FOR EACH ROW WHEN (old.erased_at IS NOT NULL OR new.erased_at IS NULL OR new.organization_id <> old.organization_id OR new.sequence <> old.sequence OR new.digest <> old.digest OR new.counted <> old.counted) EXECUTE FUNCTION tallystick_refuse('the dimensions of usage events are never changed, only erased');
 
 CREATE TRIGGER event_dimensions_refuse_delete BEFORE DELETE ON event_dimensions FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('the dimensions of usage events are erased, not deleted');
@@ -474,8 +498,14 @@ CREATE TRIGGER price_ends_number BEFORE INSERT ON price_ends FOR EACH ROW EXECUT
 
 CREATE TRIGGER price_ends_refuse_change BEFORE DELETE OR UPDATE ON price_ends FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('ends of prices are never changed or deleted');
 
+CREATE TRIGGER price_ends_refuse_truncate BEFORE TRUNCATE ON price_ends FOR EACH STATEMENT EXECUTE FUNCTION tallystick_refuse('ends of prices are never changed or deleted');
+
 CREATE TRIGGER prices_number BEFORE INSERT ON prices FOR EACH ROW EXECUTE FUNCTION tallystick_number_price();
 
 CREATE TRIGGER prices_refuse_change BEFORE DELETE OR UPDATE ON prices FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('prices are never changed or deleted');
 
+CREATE TRIGGER prices_refuse_truncate BEFORE TRUNCATE ON prices FOR EACH STATEMENT EXECUTE FUNCTION tallystick_refuse('prices are never changed or deleted');
+
 CREATE TRIGGER usage_events_refuse_change BEFORE DELETE OR UPDATE ON usage_events FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('usage events are never changed or deleted');
+
+CREATE TRIGGER usage_events_refuse_truncate BEFORE TRUNCATE ON usage_events FOR EACH STATEMENT EXECUTE FUNCTION tallystick_refuse('usage events are never changed or deleted');

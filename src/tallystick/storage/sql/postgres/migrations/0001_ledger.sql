@@ -51,6 +51,30 @@ BEGIN
 END
 $$;
 
+-- Gives a table that only grows its triggers: changing or deleting a row is refused, and so is
+-- emptying the table or one of its partitions.
+CREATE FUNCTION tallystick_keep(name text, message text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    part regclass;
+BEGIN
+    EXECUTE format(
+        'CREATE TRIGGER %I BEFORE UPDATE OR DELETE ON %I'
+        ' FOR EACH ROW EXECUTE FUNCTION tallystick_refuse(%L)',
+        name || '_refuse_change', name, message
+    );
+    FOR part IN
+        SELECT name::regclass
+        UNION ALL
+        SELECT inhrelid FROM pg_inherits WHERE inhparent = name::regclass
+    LOOP
+        EXECUTE format(
+            'CREATE TRIGGER %I BEFORE TRUNCATE ON %s EXECUTE FUNCTION tallystick_refuse(%L)',
+            name || '_refuse_truncate', part, message
+        );
+    END LOOP;
+END
+$$;
+
 CREATE TABLE organizations (
     organization_id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     name TEXT COLLATE "C" NOT NULL,
@@ -457,14 +481,11 @@ FOR EACH ROW EXECUTE FUNCTION tallystick_number_price();
 CREATE TRIGGER price_ends_number BEFORE INSERT ON price_ends
 FOR EACH ROW EXECUTE FUNCTION tallystick_number_price_end();
 
-CREATE TRIGGER entries_refuse_change BEFORE UPDATE OR DELETE ON entries
-FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('entries are never changed or deleted');
-CREATE TRIGGER usage_events_refuse_change BEFORE UPDATE OR DELETE ON usage_events
-FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('usage events are never changed or deleted');
-CREATE TRIGGER prices_refuse_change BEFORE UPDATE OR DELETE ON prices
-FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('prices are never changed or deleted');
-CREATE TRIGGER price_ends_refuse_change BEFORE UPDATE OR DELETE ON price_ends
-FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('ends of prices are never changed or deleted');
+SELECT tallystick_keep('entries', 'entries are never changed or deleted');
+SELECT tallystick_keep('usage_events', 'usage events are never changed or deleted');
+SELECT tallystick_keep('prices', 'prices are never changed or deleted');
+SELECT tallystick_keep('price_ends', 'ends of prices are never changed or deleted');
+
 CREATE TRIGGER event_dimensions_refuse_delete BEFORE DELETE ON event_dimensions
 FOR EACH ROW
 EXECUTE FUNCTION tallystick_refuse('the dimensions of usage events are erased, not deleted');
