@@ -215,10 +215,15 @@ HOLD = {
     "teamspace_id": "ts_1",
     "created_at": 10,
 }
-ROWS = {"accounts": ACCOUNT, "grants": GRANT, "entries": ENTRY, "holds": HOLD}
+ROWS: dict[str, dict[str, object]] = {
+    "accounts": ACCOUNT,
+    "grants": GRANT,
+    "entries": ENTRY,
+    "holds": HOLD,
+}
 MOST = 8_000_000_000_000_000
 
-WRONG = [
+WRONG: list[tuple[str, dict[str, object], str]] = [
     ("accounts", {"held": 101}, "accounts_held_is_there"),
     ("accounts", {"held": -1}, "accounts_held_is_there"),
     ("accounts", {"remaining": -1, "held": 0}, "accounts_held_is_there"),

@@ -25,7 +25,14 @@ from typing import Final, ParamSpec, TypeAlias
 import asyncpg
 
 from bench.daemons import Daemon
-from bench.postgres import SUPERUSER, running_postgres
+from bench.postgres import (
+    SUPERUSER,
+    find_binary,
+    own,
+    postgres_daemon,
+    run_as_owner,
+    running_postgres,
+)
 from tallystick.storage.postgres.migrate import migrate
 
 P = ParamSpec("P")
@@ -90,6 +97,23 @@ def running(
         Path(folder).chmod(0o711)
         with running_postgres(Path(folder) / "cluster", given, initdb=_LANGUAGE) as daemon:
             yield Postgres(daemon)
+
+
+@contextmanager
+def standby_of(primary: Postgres, settings: Mapping[str, str] | None = None) -> Iterator[Postgres]:
+    """A second server that follows one that `running` has started."""
+    folder = primary.daemon.folder.with_name("standby")
+    folder.mkdir()
+    own(folder)
+    source = ["-h", "127.0.0.1", "-p", str(primary.daemon.port), "-U", SUPERUSER]
+    copy = [str(find_binary("pg_basebackup")), *source, "-D", str(folder / "data"), "-R"]
+    run_as_owner([*copy, "-X", "stream", "-c", "fast"])
+    daemon = postgres_daemon(folder, {**_SETTINGS, **_NO_DURABILITY, **(settings or {})})
+    try:
+        daemon.start()
+        yield Postgres(daemon)
+    finally:
+        daemon.stop()
 
 
 @asynccontextmanager

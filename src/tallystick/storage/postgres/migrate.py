@@ -89,7 +89,7 @@ async def dump_schema(connection: Connection[Record]) -> str:
 async def missing_privileges(connection: Connection[Record], role: str) -> list[str]:
     """What a service needs and `role` has not, in words like `INSERT on entries`."""
     rows = await connection.fetch(_SQL["runtime_privileges"], role)
-    return [privilege for privilege, is_held, _ in rows if not is_held]
+    return sorted(privilege for privilege, is_held, _ in rows if not is_held)
 
 
 async def _apply_next(
