@@ -50,7 +50,12 @@ ALLOWED = [
     "INSERT INTO budgets VALUES ('org_1', 'ts_1', 5, 0) ON CONFLICT DO NOTHING",
     "UPDATE budgets SET budget = 7",
     "DELETE FROM budgets",
+    "SELECT * FROM replays FOR UPDATE SKIP LOCKED",
     "DELETE FROM replays WHERE created_at < 5",
+    "SELECT * FROM refused_requests FOR UPDATE SKIP LOCKED",
+    "DELETE FROM refused_requests WHERE at < 5",
+    "SELECT * FROM api_keys FOR UPDATE SKIP LOCKED",
+    "UPDATE holds SET dimensions = NULL, salt = NULL",
     "SELECT version, name, checksum FROM schema_migrations",
     "CREATE FUNCTION pg_temp.answer() RETURNS int LANGUAGE sql AS 'SELECT 42'",
 ]

@@ -44,6 +44,7 @@ WIRING = frozenset({"bootstrap", "cli"})
 # A driver or a framework stays behind the room that adapts it.
 HOMES: dict[str, frozenset[str]] = {
     "apsw": frozenset({"storage"}),
+    "asyncpg": frozenset({"storage"}),
     "cryptography": frozenset({"cli"}),
     "sqlite3": frozenset(),
     "starlette": frozenset({"http", "bootstrap"}),

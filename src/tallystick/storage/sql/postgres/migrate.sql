@@ -67,7 +67,8 @@ SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1::name)
 -- name: runtime_privileges
 -- What a service needs, whether the role $1 has it, and what gives it. What it is not given is the
 -- point: nothing changes entries, usage events, prices or the record, and no key ever changes. {*} are
--- all columns that are in no primary key.
+-- all columns that are in no primary key. Whoever locks a row needs to be able to change something of
+-- it, which is all that refused_requests are changed for.
 WITH needed (table_name, privileges, changes) AS (
     VALUES
     ('accounts', '{SELECT,INSERT}'::text[], '{*}'::text[]),
@@ -77,7 +78,7 @@ WITH needed (table_name, privileges, changes) AS (
     ('event_dimensions', '{SELECT,INSERT}', '{dimensions,salt,erased_at}'),
     ('external_ids', '{SELECT,INSERT,DELETE}', '{}'),
     ('grants', '{SELECT,INSERT}', '{amount,remaining,held,status}'),
-    ('holds', '{SELECT,INSERT}', '{parts,captured,status,expires_at}'),
+    ('holds', '{SELECT,INSERT}', '{parts,captured,status,expires_at,dimensions,salt}'),
     ('key_directory', '{SELECT,INSERT,DELETE}', '{expires_at}'),
     ('milestones', '{SELECT,INSERT}', '{}'),
     ('organizations', '{SELECT,INSERT}', '{*}'),
@@ -86,7 +87,7 @@ WITH needed (table_name, privileges, changes) AS (
     ('price_book', '{SELECT}', '{last_price,last_end}'),
     ('price_ends', '{SELECT,INSERT}', '{}'),
     ('prices', '{SELECT,INSERT}', '{}'),
-    ('refused_requests', '{SELECT,INSERT,DELETE}', '{}'),
+    ('refused_requests', '{SELECT,INSERT,DELETE}', '{rejected}'),
     ('replays', '{SELECT,INSERT,DELETE}', '{*}'),
     ('schema_migrations', '{SELECT}', '{}'),
     ('teamspaces', '{SELECT,INSERT}', '{*}'),
