@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import asyncpg
@@ -163,6 +164,19 @@ async def test_granting_takes_away_what_else_was_granted(postgres: Postgres) -> 
         await grant_runtime(owner, role)
         assert await refusal(service, "SELECT * FROM entries FOR UPDATE") == "42501"
         assert await refusal(service, "SELECT * FROM entries") is None
+
+
+@in_loop
+async def test_many_may_grant_at_once(postgres: Postgres) -> None:
+    url, role = postgres.database(), new_role(postgres)
+
+    async def grant() -> None:
+        async with connected(url) as owner:
+            await grant_runtime(owner, role)
+
+    await asyncio.gather(*(grant() for _ in range(6)))
+    async with connected(url) as owner:
+        assert await missing_privileges(owner, role) == []
 
 
 @in_loop

@@ -355,3 +355,44 @@ async def test_changes_of_the_book_wait_for_each_other(url: str) -> None:
         with pytest.raises(asyncpg.LockNotAvailableError):
             await second.execute("SELECT last_price FROM price_book FOR UPDATE")
         assert await second.fetchval("SELECT last_price FROM price_book") == 0
+
+
+# One row in ten.
+CHANGES = """
+    UPDATE accounts SET remaining = remaining - 1, sequence = 2 WHERE organization_id ~ '0$';
+    UPDATE grants SET remaining = remaining - 1 WHERE organization_id ~ '0$';
+    UPDATE usage_rollups SET credits = credits + 1, events = 2 WHERE organization_id ~ '0$';
+    UPDATE period_usage SET credits = credits + 1, events = 2 WHERE organization_id ~ '0$';
+    UPDATE budgets SET used = used + 1 WHERE organization_id ~ '0$';
+"""
+CHANGED = ("accounts", "grants", "usage_rollups", "period_usage", "budgets")
+FIND_MOVED = """
+    SELECT
+        sum(pg_stat_get_xact_tuples_updated(oid)),
+        sum(pg_stat_get_xact_tuples_updated(oid) - pg_stat_get_xact_tuples_hot_updated(oid))
+    FROM pg_class WHERE relkind = 'r' AND relname ~ ('^(' || $1 || ')(_[0-9]+)?$')
+"""
+
+
+@in_loop
+async def test_what_an_event_changes_stays_in_its_page(url: str) -> None:
+    """With room in each page a change writes no index: its row does not move."""
+    ids = [f"org_{number:03}" for number in range(500)]
+    usage = {"teamspace_id": "ts", "meter": "", "api_key_id": "", "credits": 1, "events": 1}
+    rows: dict[str, dict[str, object]] = {
+        "accounts": ACCOUNT,
+        "grants": GRANT,
+        "usage_rollups": {"dimension": "", "bucket": 0, "value": "", **usage},
+        "period_usage": {"period_index": 0, **usage},
+        "budgets": {"subject_id": "ts", "budget": 5, "used": 0},
+    }
+    async with connected(url) as connection:
+        for table, row in rows.items():
+            records = [tuple({**row, "organization_id": each}.values()) for each in ids]
+            columns = list({**row, "organization_id": ""})
+            await connection.copy_records_to_table(table, records=records, columns=columns)
+        async with connection.transaction():
+            await connection.execute(CHANGES)
+            for table in CHANGED:
+                found = await connection.fetchrow(FIND_MOVED, table)
+                assert (table, *(found or ())) == (table, 50, 0)
