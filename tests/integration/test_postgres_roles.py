@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 
 import asyncpg
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tallystick.storage.errors import StoreNotUsable
 from tallystick.storage.migrate import load_migrations, make_migration
 from tallystick.storage.postgres.migrate import grant_runtime, migrate, missing_privileges
+from tallystick.storage.queries import parse, sql_folder
 from tests.servers.postgres import Connection, Postgres, connected, in_loop, name_of
 
 _numbers = itertools.count(1)
@@ -129,6 +131,43 @@ async def refusal(service: Connection, statement: str) -> str | None:
     except asyncpg.PostgresError as error:
         return error.sqlstate
     return None
+
+
+_STATEMENT = re.compile(r"SELECT|INSERT|UPDATE|DELETE|WITH")
+_OF_THE_OWNER = {"migrate.sql", "schema.sql", "schema_dump.sql"}
+
+
+def statements() -> dict[str, str]:
+    """Those of the service, by their names."""
+    files = [file for file in sql_folder("postgres").iterdir() if file.name.endswith(".sql")]
+    return {
+        f"{file.name} {name}": text
+        for file in files
+        if file.name not in _OF_THE_OWNER
+        for name, text in parse(file.read_text("utf-8"))
+        if _STATEMENT.match(text) and "pg_temp." not in text
+    }
+
+
+@pytest.mark.parametrize("partitions", [0, 2])
+@in_loop
+async def test_the_services_role_may_run_each_of_its_statements(
+    postgres: Postgres, partitions: int
+) -> None:
+    """Privileges are looked at when a statement's plan is about to be run, as EXPLAIN does."""
+    _, url = await granted(postgres, partitions)
+    async with connected(url) as service:
+        refused = [name for name, text in statements().items() if not await may_run(service, text)]
+    assert refused == []
+
+
+async def may_run(service: Connection, statement: str) -> bool:
+    prepared = await service.prepare(statement)
+    try:
+        await service.fetch(f"EXPLAIN {statement}", *[None] * len(prepared.get_parameters()))
+    except asyncpg.InsufficientPrivilegeError:
+        return False
+    return True
 
 
 @in_loop

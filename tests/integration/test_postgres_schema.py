@@ -280,6 +280,7 @@ NEVER = [
     "UPDATE event_dimensions SET counted = '[1]', dimensions = NULL, salt = NULL, erased_at = 1",
     "DELETE FROM event_dimensions",
     "UPDATE key_directory SET key_id = 'key_2'",
+    "UPDATE external_ids SET organization_id = 'org_2'",
     "TRUNCATE entries",
     "TRUNCATE usage_events",
     "TRUNCATE prices CASCADE",
@@ -289,6 +290,7 @@ FACTS = """
     INSERT INTO usage_events VALUES ('org_1', 'event_1', 1, false);
     INSERT INTO event_dimensions
     VALUES ('org_1', 1, '{}', 'salt', decode(repeat('00', 32), 'hex'), '[]', NULL);
+    INSERT INTO external_ids VALUES ('acme', 'org_1');
     INSERT INTO key_directory VALUES ('hash', 'org_1', 'key_1', NULL);
     INSERT INTO prices
         (price_id, meter, dimensions, credits, per, rounding, effective_at, created_at)

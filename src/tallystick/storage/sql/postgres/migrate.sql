@@ -76,7 +76,7 @@ WITH needed (table_name, privileges, changes) AS (
     ('budgets', '{SELECT,INSERT,DELETE}', '{*}'),
     ('entries', '{SELECT,INSERT}', '{}'),
     ('event_dimensions', '{SELECT,INSERT}', '{dimensions,salt,erased_at}'),
-    ('external_ids', '{SELECT,INSERT,DELETE}', '{}'),
+    ('external_ids', '{SELECT,INSERT,DELETE}', '{organization_id}'),
     ('grants', '{SELECT,INSERT}', '{amount,remaining,held,status}'),
     ('holds', '{SELECT,INSERT}', '{parts,captured,status,expires_at,dimensions,salt}'),
     ('key_directory', '{SELECT,INSERT,DELETE}', '{expires_at}'),
@@ -91,9 +91,9 @@ WITH needed (table_name, privileges, changes) AS (
     ('replays', '{SELECT,INSERT,DELETE}', '{*}'),
     ('schema_migrations', '{SELECT}', '{}'),
     ('teamspaces', '{SELECT,INSERT}', '{*}'),
-    ('usage_days', '{SELECT,INSERT}', '{*}'),
+    ('usage_days', '{SELECT,INSERT,DELETE}', '{*}'),
     ('usage_events', '{SELECT,INSERT}', '{}'),
-    ('usage_rollups', '{SELECT,INSERT}', '{credits,events}')
+    ('usage_rollups', '{SELECT,INSERT,DELETE}', '{credits,events}')
 ),
 tables AS (
     SELECT
