@@ -60,7 +60,6 @@ ALLOWED = [
     "SELECT * FROM api_keys FOR UPDATE SKIP LOCKED",
     "UPDATE holds SET dimensions = NULL, salt = NULL",
     "SELECT version, name, checksum FROM schema_migrations",
-    "CREATE FUNCTION pg_temp.answer() RETURNS int LANGUAGE sql AS 'SELECT 42'",
 ]
 FORBIDDEN = [
     "UPDATE entries SET credits = 2",
@@ -228,6 +227,20 @@ async def test_a_role_is_granted_what_later_migrations_need(postgres: Postgres) 
     async with connected(url) as owner, connected(service_url) as service:
         await migrate(owner, known=known)
         await service.execute("UPDATE accounts SET note = 'x'")
+
+
+@in_loop
+async def test_functions_are_granted_where_they_are_not_everybodys(postgres: Postgres) -> None:
+    url, role = postgres.database(), new_role(postgres)
+    async with connected(url) as owner:
+        await owner.execute(
+            "CREATE FUNCTION tallystick_load_9(text) RETURNS int LANGUAGE sql AS 'SELECT 42';"
+            "REVOKE EXECUTE ON FUNCTION tallystick_load_9 FROM PUBLIC"
+        )
+        assert "EXECUTE on tallystick_load_9(text)" in await missing_privileges(owner, role)
+        await grant_runtime(owner, role)
+    async with connected(as_role(postgres, url, role)) as service:
+        assert await service.fetchval("SELECT tallystick_load_9('')") == 42
 
 
 @in_loop

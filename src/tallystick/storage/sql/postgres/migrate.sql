@@ -122,10 +122,14 @@ SELECT
     has_schema_privilege($1::name, current_schema(), 'USAGE') AS is_held,
     format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), $1::name) AS statement
 UNION ALL
+-- Anybody may run a function, unless that was taken away.
 SELECT
-    'TEMPORARY on the database ' || current_database(),
-    has_database_privilege($1::name, current_database(), 'TEMPORARY'),
-    format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), $1::name)
+    'EXECUTE on ' || f.oid::regprocedure,
+    has_function_privilege($1::name, f.oid, 'EXECUTE'),
+    format('GRANT EXECUTE ON FUNCTION %s TO %I', f.oid::regprocedure, $1::name)
+FROM pg_proc AS f
+WHERE f.proname LIKE 'tallystick\_load\_%'
+    AND f.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
 UNION ALL
 SELECT
     format('%s on %s', p, t.table_name),
