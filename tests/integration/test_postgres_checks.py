@@ -12,7 +12,7 @@ from bench.ports import free_port
 from tallystick.storage.errors import SchemaMismatch, StoreNotUsable
 from tallystick.storage.migrate import load_migrations, make_migration
 from tallystick.storage.postgres.checks import check, explaining
-from tallystick.storage.postgres.migrate import grant_runtime, migrate
+from tallystick.storage.postgres.migrate import applied_migrations, grant_runtime, migrate
 from tests.servers.postgres import Postgres, connected, in_loop, name_of, running, standby_of
 
 DURABLE = {"fsync": "on", "full_page_writes": "on"}
@@ -145,6 +145,31 @@ async def test_a_role_that_may_not_connect_is_told_so(postgres: Postgres) -> Non
 
 
 @in_loop
+async def test_a_role_that_may_not_make_tables_is_told_who_may(postgres: Postgres) -> None:
+    url = postgres.empty_database()
+    postgres.execute("CREATE ROLE modest LOGIN")
+    with pytest.raises(StoreNotUsable, match=r"the role modest on .* do this as the owner"):
+        await migrate_at(postgres.url(name_of(url), user="modest"))
+    async with connected(url) as connection:
+        assert await applied_migrations(connection) == []
+
+
+async def migrate_at(url: str) -> None:
+    with explaining(url):
+        async with connected(url) as connection:
+            await migrate(connection)
+
+
+@in_loop
+async def test_a_services_role_finds_that_there_is_nothing_to_migrate(postgres: Postgres) -> None:
+    url = postgres.database()
+    postgres.execute("CREATE ROLE served LOGIN")
+    async with connected(url) as owner:
+        await grant_runtime(owner, "served")
+    await migrate_at(postgres.url(name_of(url), user="served"))
+
+
+@in_loop
 async def test_transactions_that_are_read_only_are_refused(postgres: Postgres) -> None:
     url = postgres.database()
     postgres.execute(f"ALTER DATABASE {name_of(url)} SET default_transaction_read_only = on")
@@ -188,12 +213,14 @@ def test_commits_that_do_not_wait_for_the_standbys_there_are_are_refused() -> No
 
 def test_a_standby_is_refused() -> None:
     with running() as primary:
-        url = primary.database()
+        url, empty = primary.database(), primary.empty_database()
         with standby_of(primary) as standby:
             at_standby = standby.url(name_of(url))
             said = asyncio.run(refusal(at_standby))
             assert "the server is a standby, which can only be read" in said
             assert "name the primary" in said
+            with pytest.raises(StoreNotUsable, match="can only be read: name the primary"):
+                asyncio.run(migrate_at(standby.url(name_of(empty))))
             asked = f"{at_standby}?target_session_attrs=read-write"
             assert "no server there can be written" in asyncio.run(refusal(asked))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import re
 
 import asyncpg
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from tallystick.storage.errors import StoreNotUsable
 from tallystick.storage.migrate import load_migrations, make_migration
 from tallystick.storage.postgres.migrate import grant_runtime, migrate, missing_privileges
+from tallystick.storage.queries import parse, sql_folder
 from tests.servers.postgres import Connection, Postgres, connected, in_loop, name_of
 
 _numbers = itertools.count(1)
@@ -57,7 +60,6 @@ ALLOWED = [
     "SELECT * FROM api_keys FOR UPDATE SKIP LOCKED",
     "UPDATE holds SET dimensions = NULL, salt = NULL",
     "SELECT version, name, checksum FROM schema_migrations",
-    "CREATE FUNCTION pg_temp.answer() RETURNS int LANGUAGE sql AS 'SELECT 42'",
 ]
 FORBIDDEN = [
     "UPDATE entries SET credits = 2",
@@ -130,6 +132,43 @@ async def refusal(service: Connection, statement: str) -> str | None:
     return None
 
 
+_STATEMENT = re.compile(r"SELECT|INSERT|UPDATE|DELETE|WITH")
+_OF_THE_OWNER = {"migrate.sql", "schema.sql", "schema_dump.sql"}
+
+
+def statements() -> dict[str, str]:
+    """Those of the service, by their names."""
+    files = [file for file in sql_folder("postgres").iterdir() if file.name.endswith(".sql")]
+    return {
+        f"{file.name} {name}": text
+        for file in files
+        if file.name not in _OF_THE_OWNER
+        for name, text in parse(file.read_text("utf-8"))
+        if _STATEMENT.match(text) and "pg_temp." not in text
+    }
+
+
+@pytest.mark.parametrize("partitions", [0, 2])
+@in_loop
+async def test_the_services_role_may_run_each_of_its_statements(
+    postgres: Postgres, partitions: int
+) -> None:
+    """Privileges are looked at when a statement's plan is about to be run, as EXPLAIN does."""
+    _, url = await granted(postgres, partitions)
+    async with connected(url) as service:
+        refused = [name for name, text in statements().items() if not await may_run(service, text)]
+    assert refused == []
+
+
+async def may_run(service: Connection, statement: str) -> bool:
+    prepared = await service.prepare(statement)
+    try:
+        await service.fetch(f"EXPLAIN {statement}", *[None] * len(prepared.get_parameters()))
+    except asyncpg.InsufficientPrivilegeError:
+        return False
+    return True
+
+
 @in_loop
 async def test_a_partition_is_no_way_around(postgres: Postgres) -> None:
     _, url = await granted(postgres, partitions=2)
@@ -166,6 +205,19 @@ async def test_granting_takes_away_what_else_was_granted(postgres: Postgres) -> 
 
 
 @in_loop
+async def test_many_may_grant_at_once(postgres: Postgres) -> None:
+    url, role = postgres.database(), new_role(postgres)
+
+    async def grant() -> None:
+        async with connected(url) as owner:
+            await grant_runtime(owner, role)
+
+    await asyncio.gather(*(grant() for _ in range(6)))
+    async with connected(url) as owner:
+        assert await missing_privileges(owner, role) == []
+
+
+@in_loop
 async def test_a_role_is_granted_what_later_migrations_need(postgres: Postgres) -> None:
     """Here a column is added to a table of which a service may change all but the key."""
     known = [*load_migrations("postgres")]
@@ -175,6 +227,20 @@ async def test_a_role_is_granted_what_later_migrations_need(postgres: Postgres) 
     async with connected(url) as owner, connected(service_url) as service:
         await migrate(owner, known=known)
         await service.execute("UPDATE accounts SET note = 'x'")
+
+
+@in_loop
+async def test_functions_are_granted_where_they_are_not_everybodys(postgres: Postgres) -> None:
+    url, role = postgres.database(), new_role(postgres)
+    async with connected(url) as owner:
+        await owner.execute(
+            "CREATE FUNCTION tallystick_load_9(text) RETURNS int LANGUAGE sql AS 'SELECT 42';"
+            "REVOKE EXECUTE ON FUNCTION tallystick_load_9 FROM PUBLIC"
+        )
+        assert "EXECUTE on tallystick_load_9(text)" in await missing_privileges(owner, role)
+        await grant_runtime(owner, role)
+    async with connected(as_role(postgres, url, role)) as service:
+        assert await service.fetchval("SELECT tallystick_load_9('')") == 42
 
 
 @in_loop

@@ -34,11 +34,13 @@ _ERRORS: Final = (
 _SQL: Final = load_statements("postgres", "checks")
 
 _ADVICE: Final = {
+    "25006": "this server can only be read: name the primary",
     "28000": "the server lets no such role in from here: make the role, or a line for it in "
     "pg_hba.conf",
     "28P01": "the server refuses the password: correct it in the URL, or set it with ALTER ROLE",
     "3D000": "there is no such database: make one with CREATE DATABASE … ENCODING 'UTF8'",
-    "42501": "the role lacks a privilege: its owner may grant it",
+    "42501": "the role lacks a privilege: do this as the owner of the database and its tables, or "
+    "let the owner grant it",
     "53300": "the server has no connection left: raise its max_connections, or use fewer elsewhere",
     "55P03": "a table was in use for too long, and nothing was changed: try again, and look for "
     "long transactions in pg_stat_activity",

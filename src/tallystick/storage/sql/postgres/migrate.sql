@@ -76,7 +76,7 @@ WITH needed (table_name, privileges, changes) AS (
     ('budgets', '{SELECT,INSERT,DELETE}', '{*}'),
     ('entries', '{SELECT,INSERT}', '{}'),
     ('event_dimensions', '{SELECT,INSERT}', '{dimensions,salt,erased_at}'),
-    ('external_ids', '{SELECT,INSERT,DELETE}', '{}'),
+    ('external_ids', '{SELECT,INSERT,DELETE}', '{organization_id}'),
     ('grants', '{SELECT,INSERT}', '{amount,remaining,held,status}'),
     ('holds', '{SELECT,INSERT}', '{parts,captured,status,expires_at,dimensions,salt}'),
     ('key_directory', '{SELECT,INSERT,DELETE}', '{expires_at}'),
@@ -91,9 +91,9 @@ WITH needed (table_name, privileges, changes) AS (
     ('replays', '{SELECT,INSERT,DELETE}', '{*}'),
     ('schema_migrations', '{SELECT}', '{}'),
     ('teamspaces', '{SELECT,INSERT}', '{*}'),
-    ('usage_days', '{SELECT,INSERT}', '{*}'),
+    ('usage_days', '{SELECT,INSERT,DELETE}', '{*}'),
     ('usage_events', '{SELECT,INSERT}', '{}'),
-    ('usage_rollups', '{SELECT,INSERT}', '{credits,events}')
+    ('usage_rollups', '{SELECT,INSERT,DELETE}', '{credits,events}')
 ),
 tables AS (
     SELECT
@@ -122,10 +122,14 @@ SELECT
     has_schema_privilege($1::name, current_schema(), 'USAGE') AS is_held,
     format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), $1::name) AS statement
 UNION ALL
+-- Anybody may run a function, unless that was taken away.
 SELECT
-    'TEMPORARY on the database ' || current_database(),
-    has_database_privilege($1::name, current_database(), 'TEMPORARY'),
-    format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), $1::name)
+    'EXECUTE on ' || f.oid::regprocedure,
+    has_function_privilege($1::name, f.oid, 'EXECUTE'),
+    format('GRANT EXECUTE ON FUNCTION %s TO %I', f.oid::regprocedure, $1::name)
+FROM pg_proc AS f
+WHERE f.proname LIKE 'tallystick\_load\_%'
+    AND f.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
 UNION ALL
 SELECT
     format('%s on %s', p, t.table_name),

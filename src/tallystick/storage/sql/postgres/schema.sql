@@ -492,6 +492,8 @@ CREATE TRIGGER event_dimensions_are_only_erased BEFORE UPDATE ON event_dimension
 
 CREATE TRIGGER event_dimensions_refuse_delete BEFORE DELETE ON event_dimensions FOR EACH ROW EXECUTE FUNCTION tallystick_refuse('the dimensions of usage events are erased, not deleted');
 
+CREATE TRIGGER external_ids_keep_their_organization BEFORE UPDATE ON external_ids FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION tallystick_refuse('an external id stays with its organization');
+
 CREATE TRIGGER key_directory_keeps_its_key BEFORE UPDATE OF organization_id, key_id ON key_directory FOR EACH ROW WHEN (old.organization_id <> new.organization_id OR old.key_id <> new.key_id) EXECUTE FUNCTION tallystick_refuse('a secret stays with its key');
 
 CREATE TRIGGER price_ends_number BEFORE INSERT ON price_ends FOR EACH ROW EXECUTE FUNCTION tallystick_number_price_end();

@@ -500,6 +500,10 @@ EXECUTE FUNCTION tallystick_refuse(
     'the dimensions of usage events are never changed, only erased'
 );
 
+CREATE TRIGGER external_ids_keep_their_organization BEFORE UPDATE ON external_ids
+FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*)
+EXECUTE FUNCTION tallystick_refuse('an external id stays with its organization');
+
 CREATE TRIGGER key_directory_keeps_its_key
 BEFORE UPDATE OF organization_id, key_id ON key_directory
 FOR EACH ROW WHEN (old.organization_id <> new.organization_id OR old.key_id <> new.key_id)
