@@ -42,6 +42,18 @@ class Decision(NamedTuple):
     retry_after_ms: int
 
 
+class LimiterUnavailable(RuntimeError):
+    """No decision can be had, and nobody passes without one: nothing was counted, nothing done.
+
+    A limiter that is not in this process raises it, by its future, where the operator chose that
+    (policy `closed`). `retry_after_ms` is 1 or more: when asking again is worth it.
+    """
+
+    def __init__(self, reason: str, retry_after_ms: int) -> None:
+        super().__init__(reason)
+        self.retry_after_ms = retry_after_ms
+
+
 def headers(decision: Decision, judged_at_ms: int, now_ms: int) -> list[tuple[bytes, bytes]]:
     """The rate-limit headers of one response, names in lower case.
 
