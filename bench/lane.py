@@ -26,7 +26,7 @@ from tallystick.domain.directory import DEFAULT_SCOPES, ApiKey, KeyLevel
 from tallystick.domain.plans import Plan
 from tallystick.http.exchange import Lane
 from tallystick.http.express import ExpressProtocol
-from tallystick.http.gate import Gate
+from tallystick.http.gate import Gate, Verdict
 from tallystick.http.handlers.table import OPERATIONS
 from tallystick.http.operations import Answer
 from tallystick.http.service import Service
@@ -106,9 +106,11 @@ def _steps(connection: ExpressProtocol, lane: Lane) -> Iterator[tuple[str, Calla
         raise RuntimeError("the lane did not remember the head")
     service, gate, who, operation = lane.service, lane.gate, known.principal, known.operation
     verdict = gate.judge(operation, who, "")
+    if not isinstance(verdict, Verdict):
+        raise TypeError("the window was not at hand")
     admission = who.admissions[operation.name]
     reads, name = service.reads, who.organization_id
-    exchange, answer = connection.cycle, connection._handle(connection.cycle)
+    exchange, answer = connection.cycle, lane.handle(connection.cycle)
     if not isinstance(answer, Answer):
         raise TypeError("the balance was not at hand")
     opening = lane.opening(200, connection.server_state.default_headers)
@@ -127,7 +129,7 @@ def _steps(connection: ExpressProtocol, lane: Lane) -> Iterator[tuple[str, Calla
         lambda: service.limiter.acquire(admission.window, admission.limit, service.monotonic_ms()),
     )
     yield "  its id", lambda: next(service.request_ids)
-    yield "  the operation", lambda: connection._handle(exchange)
+    yield "  the operation", lambda: lane.handle(exchange)
     yield "    the ledger's figures", lambda: reads.credits(name)
     yield "      the row", lambda: reads.reader.balance(name)
     yield "  it is written", lambda: connection._write(exchange, answer)

@@ -33,15 +33,17 @@ from tallystick.domain.plans import Plan
 from tallystick.http.app import create_app
 from tallystick.http.auth import Authenticator
 from tallystick.http.handlers.table import OPERATIONS
-from tallystick.http.service import Service
+from tallystick.http.service import Limiter, Service
 from tallystick.ledger.directory import CreateKey, CreateOrganization, OrganizationState
 from tallystick.ledger.ledger import Ledger
+from tallystick.ledger.reading import Reader
 from tallystick.ledger.reads import Reads
 from tallystick.ledger.units import AccountUnit
 from tallystick.limits.memory import MemoryLimiter
 from tallystick.limits.policy import ADDRESS_WINDOWS, Limits
 from tallystick.storage.sqlite import SqliteStore
 from tests.described import DESCRIPTION
+from tests.later import LaterLimiter, reader_later
 
 P = ParamSpec("P")
 Headers = dict[str, str]
@@ -166,17 +168,29 @@ def _id_of(organization: Organization | str) -> str:
 
 @asynccontextmanager
 async def world(
-    *, limits: Limits | None = None, pepper: bytes | None = None
+    *, limits: Limits | None = None, pepper: bytes | None = None, far: random.Random | None = None
 ) -> AsyncIterator[World]:
-    """A service on an empty database, at `START`."""
+    """A service on an empty database, at `START`.
+
+    One that is `far` from its limiter and its reader has their answers later, at random, and acts
+    on what it knows of keys for a second.
+    """
     clock = Clock()
     limits = limits or Limits(default=1_000)
     store = SqliteStore.open(":memory:", clock=clock)
     ledger = Ledger(store)
+    reader: Reader = store.reader
+    limiter: Limiter = MemoryLimiter(window_ms=limits.window_ms)
+    strangers: Limiter = MemoryLimiter(window_ms=limits.window_ms, capacity=ADDRESS_WINDOWS)
+    if far is not None:
+        reader = reader_later(reader, far)
+        limiter, strangers = LaterLimiter(limiter, far), LaterLimiter(strangers, far)
     authenticator = Authenticator(
-        store.reader,
+        reader,
         limits=limits,
         clock=clock,
+        monotonic_ms=lambda: clock() // 1000,
+        remembered_for_ms=None if far is None else 1_000,
         admin_secrets=[ADMIN_SECRET.encode()],
         pepper=pepper,
     )
@@ -189,10 +203,10 @@ async def world(
 
     service = Service(
         ledger=ledger,
-        reads=Reads(store.reader, clock),
+        reads=Reads(reader, clock),
         authenticator=authenticator,
-        limiter=MemoryLimiter(window_ms=limits.window_ms),
-        strangers=MemoryLimiter(window_ms=limits.window_ms, capacity=ADDRESS_WINDOWS),
+        limiter=limiter,
+        strangers=strangers,
         limits=limits,
         clock=clock,
         monotonic_ms=lambda: clock() // 1000,

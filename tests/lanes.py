@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, Final, NamedTuple, TypeVar
 
 import uvicorn
@@ -27,14 +28,16 @@ from tallystick.ledger.coalesce import Coalescer
 from tallystick.ledger.reading import EntryFilter, Page
 from tallystick.limits.policy import ADDRESS_LIMIT
 from tests.harness import World, world
+from tests.later import MOST_TURNS
 
 T = TypeVar("T")
 
 HOT: Final = [operation for operation in OPERATIONS if operation.is_hot]
 CLIENT: Final = "192.0.2.7"
 _DATE: Final = (b"date", b"Tue, 10 Mar 2026 12:00:00 GMT")
-# Turns of the loop in which whatever waits for no thread comes to its end.
-_TURNS: Final = 6
+# Turns of the loop in which whatever waits for no thread comes to its end: a key, a window and a
+# balance may be far, one after the other, and each step to the next takes a few.
+_TURNS: Final = 6 + 3 * (MOST_TURNS + 3)
 # What never comes is not waited for for ever.
 _AT_MOST_SECONDS: Final = 20
 
@@ -349,8 +352,11 @@ async def _entries(w: World) -> list[object]:
 
 
 @asynccontextmanager
-async def twins() -> AsyncIterator[Twins]:
-    """Two equal worlds, with a lane each."""
+async def twins(*, far: bool = False) -> AsyncIterator[Twins]:
+    """Two equal worlds, with a lane each; if `far`, each has its answers in an order of its own."""
     async with AsyncExitStack() as stack:
-        first, second = [await stack.enter_async_context(world()) for _ in range(2)]
+        first, second = [
+            await stack.enter_async_context(world(far=Random(seed) if far else None))
+            for seed in range(2)
+        ]
         yield Twins(express=express_side(first), common=common_side(second))

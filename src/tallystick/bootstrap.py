@@ -55,6 +55,10 @@ def clock() -> int:
     return time.time_ns() // 1000
 
 
+def monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
 def new_id(prefix: str) -> str:
     return encode_id(prefix, uuid_utils.uuid7().bytes)
 
@@ -70,6 +74,7 @@ def wire(store: Store, settings: Settings) -> Service:
         store.reader,
         limits=limits,
         clock=clock,
+        monotonic_ms=monotonic_ms,
         admin_secrets=[] if admin is None else [admin.encode()],
         pepper=settings.pepper,
     )
@@ -83,7 +88,7 @@ def wire(store: Store, settings: Settings) -> Service:
         strangers=MemoryLimiter(window_ms=window_ms, capacity=ADDRESS_WINDOWS),
         limits=limits,
         clock=clock,
-        monotonic_ms=lambda: time.monotonic_ns() // 1_000_000,
+        monotonic_ms=monotonic_ms,
         epoch_ms=lambda: time.time_ns() // 1_000_000,
         new_id=new_id,
         entropy=os.urandom,

@@ -33,6 +33,7 @@ from tests.tenants import Tenants, bearer_field, every_kind
 
 CONVERSATIONS: Final = 250
 MEBIBYTE: Final = 1 << 20
+FAR: Final = pytest.mark.parametrize("far", [False, True], ids=["near", "far"])
 BODY: Final = b'{"id": "evt-%d", "credits": 1}'
 CODINGS: Final[Sequence[Field]] = (
     (b"Transfer-Encoding", b"chunked"),
@@ -74,10 +75,11 @@ async def converse(both: Twins, rng: Random, senders: Senders) -> int:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_whatever_is_said_is_answered_alike(seed: int) -> None:
+@FAR
+def test_whatever_is_said_is_answered_alike(seed: int, far: bool) -> None:
     async def scenario() -> None:
         rng = Random(seed)
-        async with twins() as both:
+        async with twins(far=far) as both:
             tenants = await both.each(every_kind)
             requests = sum(
                 [await converse(both, rng, tenants.senders) for _ in range(CONVERSATIONS)]
@@ -130,9 +132,10 @@ def one_of_each(tenants: Tenants) -> list[bytes]:
 
 
 @pytest.mark.parametrize("manner", ["whole", "byte by byte", "behind another", "before another"])
-def test_each_oddity_is_answered_alike(manner: str) -> None:
+@FAR
+def test_each_oddity_is_answered_alike(manner: str, far: bool) -> None:
     async def scenario() -> None:
-        async with twins() as both:
+        async with twins(far=far) as both:
             tenants = await both.each(every_kind)
             another = get(key_field(tenants))
             for said in one_of_each(tenants):
@@ -176,9 +179,10 @@ def representative(tenants: Tenants) -> Sequence[bytes]:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_it_does_not_matter_where_the_bytes_are_cut(at_once: bool) -> None:
+@FAR
+def test_it_does_not_matter_where_the_bytes_are_cut(at_once: bool, far: bool) -> None:
     async def scenario() -> None:
-        async with twins() as both:
+        async with twins(far=far) as both:
             tenants = await both.each(every_kind)
             for said in representative(tenants):
                 for place in range(1, len(said)):
@@ -193,9 +197,10 @@ def test_it_does_not_matter_where_the_bytes_are_cut(at_once: bool) -> None:
 
 @pytest.mark.parametrize("size", [MEBIBYTE - 1, MEBIBYTE, MEBIBYTE + 1, 2 * MEBIBYTE])
 @pytest.mark.parametrize("secret", ["good", "refused"])
-def test_large_bodies_are_answered_alike(size: int, secret: str) -> None:
+@FAR
+def test_large_bodies_are_answered_alike(size: int, secret: str, far: bool) -> None:
     async def scenario() -> None:
-        async with twins() as both:
+        async with twins(far=far) as both:
             tenants = await both.each(every_kind)
             senders = tenants.senders
             named = senders.good[0] if secret == "good" else senders.refused[0]
@@ -214,9 +219,10 @@ def test_large_bodies_are_answered_alike(size: int, secret: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-def test_the_window_counts_from_the_head_however_late_the_body_comes(limit: int) -> None:
+@FAR
+def test_the_window_counts_from_the_head_however_late_the_body_comes(limit: int, far: bool) -> None:
     async def scenario() -> None:
-        async with twins() as both:
+        async with twins(far=far) as both:
             limits = {"book_usage": limit}
             key = await both.each(lambda w: bearer_field(w, rate_limits=limits))
             pair, said = both.connect(), post(key)

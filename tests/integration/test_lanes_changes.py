@@ -15,6 +15,7 @@ from tests.messages import CREDITS, HOST, USAGE, Field, message
 from tests.tenants import Json, command, key_of, teamspace, tenant
 
 BODY: Final = b'{"id": "evt-1", "credits": 1}'
+FAR: Final = pytest.mark.parametrize("far", [False, True], ids=["near", "far"])
 TYPE: Final = (b"Content-Type", b"application/json")
 
 
@@ -120,9 +121,12 @@ def named(change: Change) -> str:
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["at home", "elsewhere"])
 @pytest.mark.parametrize("change", CHANGES, ids=named)
-def test_it_is_in_force_for_heads_that_are_remembered(change: Change, elsewhere: bool) -> None:
+@FAR
+def test_it_is_in_force_for_heads_that_are_remembered(
+    change: Change, elsewhere: bool, far: bool
+) -> None:
     async def scenario() -> None:
-        async with twins() as both:
+        async with twins(far=far) as both:
             t = await both.each(settle)
             said = get(t, elsewhere=elsewhere), post(t, elsewhere=elsewhere)
             pair = both.connect()
@@ -142,9 +146,10 @@ def test_it_is_in_force_for_heads_that_are_remembered(change: Change, elsewhere:
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("of_teamspace", [False, True])
-def test_a_limit_counts_what_was_there_before_it(limit: int, of_teamspace: bool) -> None:
+@FAR
+def test_a_limit_counts_what_was_there_before_it(limit: int, of_teamspace: bool, far: bool) -> None:
     async def scenario() -> None:
-        async with twins() as both:
+        async with twins(far=far) as both:
             t = await both.each(settle)
             said, pair = get(t, elsewhere=False), both.connect()
             await pair.say(said)
@@ -165,13 +170,14 @@ def test_a_limit_counts_what_was_there_before_it(limit: int, of_teamspace: bool)
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["at home", "elsewhere"])
 @pytest.mark.parametrize("ms", [999, 1_000])
 @pytest.mark.parametrize("change", [revoke, rotate, grant], ids=named)
+@FAR
 def test_it_is_in_force_for_a_body_that_took_its_time(
-    change: Change, ms: int, elsewhere: bool, proxies: frozenset[str]
+    change: Change, ms: int, elsewhere: bool, proxies: frozenset[str], far: bool
 ) -> None:
     """Within a second a request whose key was good passes; after that the key is looked at anew."""
 
     async def scenario() -> None:
-        async with twins() as both:
+        async with twins(far=far) as both:
             for side in (both.express, both.common):
                 side.w.service.trusted_proxies = proxies
             t = await both.each(settle)
@@ -193,9 +199,10 @@ def test_it_is_in_force_for_a_body_that_took_its_time(
     asyncio.run(scenario())
 
 
-def test_who_was_shown_out_is_not_told_what_is_wrong_with_the_body() -> None:
+@FAR
+def test_who_was_shown_out_is_not_told_what_is_wrong_with_the_body(far: bool) -> None:
     async def scenario() -> None:
-        async with twins() as both:
+        async with twins(far=far) as both:
             t = await both.each(settle)
             said = post(t, elsewhere=False).replace(TYPE[1], b"text/plain")
             pair = both.connect()
@@ -207,9 +214,10 @@ def test_who_was_shown_out_is_not_told_what_is_wrong_with_the_body() -> None:
     asyncio.run(scenario())
 
 
-def test_a_change_while_requests_wait_for_the_ledger_comes_after_them() -> None:
+@FAR
+def test_a_change_while_requests_wait_for_the_ledger_comes_after_them(far: bool) -> None:
     async def scenario() -> None:
-        async with twins() as both:
+        async with twins(far=far) as both:
             t = await both.each(settle)
             for side in (both.express, both.common):
                 connection = side.connect()
@@ -223,9 +231,10 @@ def test_a_change_while_requests_wait_for_the_ledger_comes_after_them() -> None:
     asyncio.run(scenario())
 
 
-def test_it_is_in_force_for_a_key_without_an_end_as_well() -> None:
+@FAR
+def test_it_is_in_force_for_a_key_without_an_end_as_well(far: bool) -> None:
     async def scenario() -> None:
-        async with twins() as both:
+        async with twins(far=far) as both:
             t = await both.each(settle)
             key = await both.each(lambda w: key_of(w, t.organization))
             t = replace(t, key=key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable
 from dataclasses import replace
 from typing import cast
 
@@ -47,14 +46,16 @@ class Directory:
             created_at=NOW,
         )
 
-    def credential(self, digest: bytes) -> Credential | Awaitable[Credential | None] | None:
+    def credential(self, digest: bytes) -> Credential | asyncio.Future[Credential | None] | None:
         key = next((key for name, key in self.keys.items() if digest_of(name) == digest), None)
         if key is None:
             return None
         self.asked[key.id] += 1
         secret = Secret(hash=digest, organization_id="org_a", key_id=key.id)
         found = Credential(secret, key, ORGANIZATION, TEAMSPACES["ts_a"])
-        return found if self.may_answer is None else self._later(found, self.may_answer)
+        if self.may_answer is None:
+            return found
+        return asyncio.ensure_future(self._later(found, self.may_answer))
 
     async def _later(self, found: Credential, may_answer: asyncio.Event) -> Credential:
         await may_answer.wait()
@@ -69,7 +70,9 @@ def digest_of(secret: str) -> bytes:
 
 
 def authenticator_on(directory: Directory) -> Authenticator:
-    return Authenticator(cast("Reader", directory), limits=Limits(), clock=lambda: NOW)
+    return Authenticator(
+        cast("Reader", directory), limits=Limits(), clock=lambda: NOW, monotonic_ms=lambda: 0
+    )
 
 
 async def identify(

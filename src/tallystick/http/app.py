@@ -16,13 +16,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tallystick.http.auth import Denied, Principal
-from tallystick.http.errors import ApiError, FieldError, translate
-from tallystick.http.gate import TRUSTED_MS, UNJUDGED, Gate, check_media_type
+from tallystick.http.errors import FAILURES, ApiError, FieldError, translate
+from tallystick.http.gate import UNJUDGED, Gate, Verdict, check_media_type
 from tallystick.http.operations import MAX_BODY, STREAMED, Answer, Audience, Call, Operation
 from tallystick.http.streams import send_parts
 from tallystick.http.wire import media_type
-from tallystick.ledger.coalesce import Overloaded
-from tallystick.ledger.ports import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -119,6 +117,8 @@ class Exchange:
         self.request_id = next(service.request_ids)
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
         self.verdict = UNJUDGED
+        self.since_ms = 0
+        """When it was known who asks, by the monotonic clock."""
         self.operation: Operation | None = None
         scope["tallystick.exchange"] = self
 
@@ -169,7 +169,7 @@ class PathEndpoint:
             answer = await self._answer(exchange, scope, receive)
         except ApiError as error:
             answer = exchange.refuse(error)
-        except (StoreError, Overloaded) as failure:
+        except FAILURES as failure:
             answer = exchange.refuse(translate(failure))
         except ClientGone:
             return
@@ -188,10 +188,9 @@ class PathEndpoint:
         body = Body(operation, exchange, receive)
         if body.is_streamed():
             scope[STREAMED] = True
-        since_ms = self._service.monotonic_ms()
         whole = await body.whole()
-        if self._service.monotonic_ms() - since_ms >= TRUSTED_MS:
-            await self._check_key(operation, exchange)
+        if operation.audience is not Audience.OPEN:
+            await self._check_key(principal, exchange)
         body.check_type(whole)
         call = Call(
             service=self._service,
@@ -210,15 +209,18 @@ class PathEndpoint:
     async def _admit(self, operation: Operation, exchange: Exchange, scope: Scope) -> Principal:
         """Key, window and scope."""
         who = await self._identify(exchange)
-        address = _client_address(self._service, exchange, scope)
-        exchange.verdict = verdict = self._gate.judge(operation, who, address)
+        exchange.since_ms = self._service.monotonic_ms()
+        client = scope.get("client")
+        address = self._gate.client_address(client[0] if client else "", exchange.headers)
+        judged = self._gate.judge(operation, who, address)
+        exchange.verdict = verdict = judged if isinstance(judged, Verdict) else await judged
         if verdict.error is not None or verdict.principal is None:
             raise verdict.error or ApiError("no_authentication", "nobody is acting")
         return verdict.principal
 
-    async def _check_key(self, operation: Operation, exchange: Exchange) -> None:
+    async def _check_key(self, principal: Principal, exchange: Exchange) -> None:
         """Raises 401 where the key of a request that was admitted is good no more."""
-        if operation.audience is Audience.OPEN:
+        if self._gate.trusts(principal, exchange.since_ms):
             return
         who = await self._identify(exchange)
         if isinstance(who, Denied):
@@ -240,18 +242,6 @@ class PathEndpoint:
         if organization is None:
             raise ApiError("resource_not_found", "there is no such organization")
         return self._service.authenticator.local(organization)
-
-
-def _client_address(service: Service, exchange: Exchange, scope: Scope) -> str:
-    """The client's address; a trusted proxy's word for it is its last `X-Forwarded-For` entry."""
-    client = scope.get("client")
-    address: str = client[0] if client else ""
-    if address not in service.trusted_proxies:
-        return address
-    forwarded = exchange.header(b"x-forwarded-for") or b""
-    hops = [hop.strip() for hop in forwarded.decode("latin-1").split(",")]
-    untrusted = [hop for hop in hops if hop and hop not in service.trusted_proxies]
-    return untrusted[-1] if untrusted else address
 
 
 def _path_params(params: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """How the service says no over HTTP: one envelope, one table of codes.
 
     ApiError              an answer that a handler, the gate or the framing decided on
-    StoreError, Overloaded (from the ledger) become ApiErrors in `translate`
+    FAILURES              of the ledger's and the limiter's machinery become one in `translate`
 
 Every error has the envelope of the Datagrid contract; a client that accepts
 `application/problem+json` gets the same facts as RFC 9457 problem details.
@@ -16,10 +16,13 @@ import msgspec
 from tallystick.http.weights import weights
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ports import OutcomeUnknown, StoreError
+from tallystick.limits.policy import LimiterUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+FAILURES: Final = (StoreError, Overloaded, LimiterUnavailable)
+"""What `translate` knows: machinery that cannot do its work now, and no bug."""
 PROBLEM_JSON: Final = b"application/problem+json"
 JSON: Final = b"application/json"
 # What names plain JSON, the most exact first.
@@ -245,8 +248,12 @@ def error_headers(error: ApiError) -> list[tuple[bytes, bytes]]:
     return headers if error.retryable else [*headers, (b"x-should-retry", b"false")]
 
 
-def translate(failure: StoreError | Overloaded) -> ApiError:
-    """What a failure of the ledger's machinery is to the caller."""
+def translate(failure: StoreError | Overloaded | LimiterUnavailable) -> ApiError:
+    """What a failure of the ledger's or the limiter's machinery is to the caller."""
+    if isinstance(failure, LimiterUnavailable):
+        reason = "the rate limiter cannot be reached, and nothing is admitted without it"
+        seconds = -(-failure.retry_after_ms // 1000)
+        return ApiError("service_unavailable", reason, headers=[(b"retry-after", b"%d" % seconds)])
     if isinstance(failure, OutcomeUnknown):
         return ApiError("outcome_unknown", "storage broke off while committing")
     if isinstance(failure, Overloaded):

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from tallystick.http.auth import Denied, Principal
+from tallystick.http.errors import ApiError
+from tallystick.http.gate import check_media_type
 from tallystick.http.heads import Head, Heads
+from tallystick.http.operations import Answer, Call, OfOrganization
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
     from types import TracebackType
 
-    from tallystick.http.auth import Principal
     from tallystick.http.gate import Gate, Verdict
     from tallystick.http.operations import Operation
     from tallystick.http.service import Service
 
+_NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 class Lane:
-    """What all connections share: the operations by method and path, and the memory of heads."""
+    """What all connections share: the operations by method and path, how they are called, and the
+    memory of heads."""
 
     def __init__(self, service: Service, gate: Gate, operations: Sequence[Operation]) -> None:
         self.service = service
@@ -45,6 +52,40 @@ class Lane:
             found = self._openings[status] = b"".join([STATUS_LINE[status], *lines])
         return found
 
+    def handle(self, exchange: Exchange) -> Answer | Awaitable[Answer]:
+        """What the operation answers."""
+        principal = exchange.verdict.principal
+        operation = exchange.operation
+        if principal is None:
+            raise RuntimeError("a request without principal passed the gate")
+        handle = operation.handle
+        if isinstance(handle, OfOrganization):
+            return handle.answer(self.service, principal.organization_id)
+        if operation.request is not None:
+            header = exchange.judged.get
+            check_media_type(operation, header(b"content-type"), header(b"content-encoding"))
+        call = Call(
+            self.service,
+            operation,
+            principal,
+            exchange.request_id,
+            exchange.headers,
+            _NO_PARAMETERS,
+            _NO_PARAMETERS,
+            b"".join(exchange.pieces),
+        )
+        return handle(call)
+
+    async def handle_if_known(self, exchange: Exchange) -> Answer:
+        """The same where so much time has passed that the key has to be looked at again."""
+        judged = exchange.judged
+        found = self.gate.identify(judged.get(b"authorization"), judged.get(b"datagrid-teamspace"))
+        who = found if isinstance(found, Principal | Denied) else await found
+        if isinstance(who, Denied):
+            raise ApiError("no_authentication", who.reason)
+        answer = self.handle(exchange)
+        return answer if isinstance(answer, Answer) else await answer
+
 
 class Deaf:
     """Stands where the common lane keeps an event: nobody waits for parts of our requests."""
@@ -64,9 +105,10 @@ class Connection(Protocol):
 class Exchange:
     """One request on the lane, in the place of a cycle of the common lane.
 
-    The lower half is what that lane wants to see of one. `since_ms` is when the head had arrived,
-    where the body did not come with it, `epoch` the authenticator's when it found who asks, `head`
-    the bytes that may be remembered.
+    The lower half is what that lane wants to see of one. It is judged when its verdict is there,
+    and whole when its body is. `since_ms` is when it was known who asks, where it could not be
+    answered at once, `epoch` the authenticator's when it was asked, `head` the bytes that may be
+    remembered.
     What is mostly left as it is stands on the class: to make a request takes half the time so.
 
     While its operation runs (`with exchange:`), whatever is raised becomes its answer.
@@ -76,6 +118,7 @@ class Exchange:
     epoch: object = None
     head: bytes | None = None
     length: int = 0
+    is_judged: bool = False
     is_whole: bool = False
 
     response_started: bool = False

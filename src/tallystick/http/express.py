@@ -3,13 +3,16 @@
 Theory of operation. A request for one of the operations of the lane, in the form in which clients
 send it (HTTP/1.1, a plain path, a body of known length, nothing open before it on its connection),
 needs none of what a general server does for a request: no task, no scope, no events, no timer. Its
-answer is computed where the parser says that the request is whole, or, where it waits for a batch
-of the ledger, by the callback that the batch calls; it goes out in one write.
+answer is computed where the parser says that the request is whole, or, where it waits for a key, a
+window, a balance or a batch of the ledger, by the callback of that; it goes out in one write.
 
 Everything else, whatever it is, goes down the common lane, which this class inherits: other paths
 and methods, queries, percent-encoding, chunked bodies, `Expect`, upgrades, HTTP/1.0, a client that
-closes or does not read, a key that has to be looked up elsewhere, and any request that arrives
-while another is open. Both lanes ask the same gate and call the same operations.
+closes or does not read, and any request that arrives while another is open. Both lanes ask the same
+gate and call the same operations.
+
+A request is judged by its head, and called when it is judged and whole. What it waits for, others
+may wait for too, so nothing is given up: who leaves is found to be gone when it comes.
 
 An open request looks like a cycle to the common lane (`Exchange`): what is pipelined behind it
 queues up, and a server that shuts down waits for it.
@@ -24,13 +27,13 @@ import asyncio
 import logging
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tallystick.http.auth import Denied, Principal
-from tallystick.http.errors import ApiError, translate
+from tallystick.http.errors import FAILURES, ApiError, translate
 from tallystick.http.exchange import Exchange, Lane
 from tallystick.http.framing import MAX_HEAD, MAX_HEADERS, Protocol
-from tallystick.http.gate import TRUSTED_MS, check_media_type
+from tallystick.http.gate import UNJUDGED, Verdict
 from tallystick.http.heads import (
     END_OF_HEAD,
     Head,
@@ -39,8 +42,8 @@ from tallystick.http.heads import (
     split_head,
     whole_head,
 )
-from tallystick.http.operations import Answer, Call, OfOrganization, Pending
-from tallystick.ledger.coalesce import Overloaded
+from tallystick.http.operations import Answer
+from tallystick.ledger.pending import Pending
 from tallystick.ledger.ports import StoreError
 
 if TYPE_CHECKING:
@@ -50,10 +53,11 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 
+_Who = Principal | Denied
 _logger: Final = logging.getLogger("uvicorn.error")
 KEEP_ALIVE_SECONDS: Final = 75
+T = TypeVar("T")
 _END_AND_CLOSE: Final = b"\r\nconnection: close" + END_OF_HEAD
-_NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 _NO_HEADERS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 
 
@@ -107,7 +111,8 @@ class ExpressProtocol(Protocol):
             return
         if exchange.is_whole:
             self._express = None
-            self._answer(exchange)
+            if exchange.is_judged:
+                self._answer(exchange)
         elif exchange.since_ms is None:
             exchange.since_ms = self._lane.service.monotonic_ms()
 
@@ -124,11 +129,12 @@ class ExpressProtocol(Protocol):
         )
 
     def on_headers_complete(self) -> None:
-        exchange = self._accept()
-        if exchange is None:
+        accepted = self._accept()
+        if accepted is None:
             self._make_up_scope()
             super().on_headers_complete()
             return
+        exchange, who = accepted
         exchange.more_body = True
         self.headers = []
         self.cycle = exchange
@@ -137,9 +143,10 @@ class ExpressProtocol(Protocol):
         self._in_head = False
         self._in_body = True
         self._pending = 0
-        if exchange.verdict.error is not None:
-            self._express = None
-            self.write_error(exchange, exchange.verdict.error)
+        if isinstance(who, Principal | Denied):
+            self._judge(exchange, who)
+        else:
+            self._follow(exchange, who.__await__(), self._identified)
 
     def _open_scope(self) -> None:
         """Without the scope, for which the lane has no use."""
@@ -171,8 +178,8 @@ class ExpressProtocol(Protocol):
         exchange.more_body = False
         exchange.is_whole = True
 
-    def _accept(self) -> Exchange | None:
-        """The request whose head is complete, judged; None where it is for the common lane."""
+    def _accept(self) -> tuple[Exchange, _Who | Awaitable[_Who]] | None:
+        """A request whose head is complete, and who asks; None where it is the common lane's."""
         lane = self._lane
         arrived, self._arrived = self._arrived, b""
         operation = lane.operations.get((self.parser.get_method(), self.url))
@@ -183,23 +190,19 @@ class ExpressProtocol(Protocol):
             return None
         service = lane.service
         epoch = service.authenticator.epoch
-        who = self._identify(judged)
-        if who is None:
+        try:
+            who = lane.gate.identify(
+                judged.get(b"authorization"), judged.get(b"datagrid-teamspace")
+            )
+        except StoreError:
             return None
-        exchange = Exchange(
-            self,
-            operation,
-            self.headers,
-            judged,
-            lane.gate.judge(operation, who, self._address()),
-            next(service.request_ids),
-            [],
-        )
+        request_id = next(service.request_ids)
+        exchange = Exchange(self, operation, self.headers, judged, UNJUDGED, request_id, [])
         exchange.epoch = epoch
         exchange.length = length = int(judged.get(b"content-length", b"0"))
         if arrived:
             exchange.head = whole_head(arrived, self.url, len(self.headers), length)
-        return exchange
+        return exchange, who
 
     def _is_usual(self) -> bool:
         return (
@@ -213,36 +216,56 @@ class ExpressProtocol(Protocol):
             and not self.transport.is_closing()
         )
 
-    def _identify(self, judged: Mapping[bytes, bytes]) -> Principal | Denied | None:
-        """Who asks; None where finding out takes more than a look, or the proxy's word."""
-        try:
-            who = self._gate.identify(
-                judged.get(b"authorization"), judged.get(b"datagrid-teamspace")
-            )
-        except StoreError:
-            return None
-        if isinstance(who, Principal):
-            return who
-        if isinstance(who, Denied):
-            return None if self._lane.service.trusted_proxies else who
-        if asyncio.iscoroutine(who):
-            who.close()
-        return None
+    # ── who asks, and whether they may ──
 
-    def _address(self) -> str:
-        return self.client[0] if self.client else ""
+    def _identified(self, exchange: Exchange, who: _Who) -> None:
+        exchange.since_ms = self._lane.service.monotonic_ms()
+        self._judge(exchange, who)
+
+    def _judge(self, exchange: Exchange, who: _Who) -> None:
+        gate, address = self._lane.gate, ""
+        if isinstance(who, Denied):
+            address = gate.client_address(self.client[0] if self.client else "", exchange.headers)
+        verdict = gate.judge(exchange.operation, who, address)
+        if isinstance(verdict, Verdict):
+            self._judged(exchange, verdict)
+        else:
+            self._await_verdict(exchange, verdict)
+
+    def _await_verdict(self, exchange: Exchange, verdict: Pending[Verdict]) -> None:
+        if exchange.since_ms is None:
+            exchange.since_ms = self._lane.service.monotonic_ms()
+        verdict.future.add_done_callback(partial(self._land_verdict, exchange, verdict.render))
+
+    def _land_verdict(
+        self, exchange: Exchange, render: Callable[[Any], Any], future: asyncio.Future[Any]
+    ) -> None:
+        with exchange:
+            self._judged(exchange, render(future.result()))
+
+    def _judged(self, exchange: Exchange, verdict: Verdict) -> None:
+        exchange.verdict = verdict
+        exchange.is_judged = True
+        if exchange.disconnected or self.transport.is_closing():
+            # Nothing has been done for them yet, and nothing will be.
+            exchange.response_complete = True
+        elif verdict.error is not None:
+            self.write_error(exchange, verdict.error)
+        elif exchange.is_whole:
+            self._answer(exchange)
 
     # ── answers ──
 
     def _answer_known(self, known: Head, body: bytes) -> None:
         """Answers a request whose head was seen before, and whose principal may still act."""
         lane = self._lane
+        judged = lane.gate.judge(known.operation, known.principal, "")
         exchange = Exchange(
             self,
             known.operation,
             known.headers,
             known.judged,
-            lane.gate.judge(known.operation, known.principal, ""),
+            judged if isinstance(judged, Verdict) else UNJUDGED,
             next(lane.service.request_ids),
             [body],
         )
@@ -252,98 +275,75 @@ class ExpressProtocol(Protocol):
         self._seconds = self._pending = 0
         self._has_cycle = True
         self.cycle = exchange
-        if exchange.verdict.error is not None:
-            self.write_error(exchange, exchange.verdict.error)
+        if not isinstance(judged, Verdict):
+            exchange.is_whole = True
+            self._await_verdict(exchange, judged)
+        elif judged.error is not None:
+            self.write_error(exchange, judged.error)
         else:
             self._call(exchange)
 
     def _answer(self, exchange: Exchange) -> None:
-        """Answers a request that the parser has read."""
-        service = self._lane.service
-        since_ms = exchange.since_ms
-        if since_ms is not None and service.monotonic_ms() - since_ms >= TRUSTED_MS:
-            self._follow(exchange, self._still_known(exchange).__await__())
-            return
+        """Answers a request that is judged and whole."""
+        lane, since_ms = self._lane, exchange.since_ms
         principal = exchange.verdict.principal
-        if (
-            exchange.head is not None
-            and principal is not None
-            and exchange.epoch is service.authenticator.epoch
-        ):
-            self._lane.heads.put(exchange.head, exchange.meaning(principal))
+        if principal is not None:
+            if since_ms is not None and not lane.gate.trusts(principal, since_ms):
+                self._follow(exchange, lane.handle_if_known(exchange).__await__(), self._write)
+                return
+            if exchange.head is not None and exchange.epoch is lane.service.authenticator.epoch:
+                lane.heads.put(exchange.head, exchange.meaning(principal))
         self._call(exchange)
-
-    async def _still_known(self, exchange: Exchange) -> Answer:
-        """The answer where the body took so long that the key has to be looked at again."""
-        judged = exchange.judged
-        found = self._gate.identify(judged.get(b"authorization"), judged.get(b"datagrid-teamspace"))
-        who = found if isinstance(found, Principal | Denied) else await found
-        if isinstance(who, Denied):
-            raise ApiError("no_authentication", who.reason)
-        answer = self._handle(exchange)
-        return answer if isinstance(answer, Answer) else await answer
 
     def _call(self, exchange: Exchange) -> None:
         """Calls the operation; its answer is written now or when what it waits for is there."""
         with exchange:
-            answer = self._handle(exchange)
+            answer = self._lane.handle(exchange)
             if isinstance(answer, Answer):
                 self._write(exchange, answer)
             elif isinstance(answer, Pending):
                 answer.future.add_done_callback(partial(self._land, exchange, answer.render))
             else:
-                self._follow(exchange, answer.__await__())
-
-    def _handle(self, exchange: Exchange) -> Answer | Awaitable[Answer]:
-        principal = exchange.verdict.principal
-        operation = exchange.operation
-        if principal is None:
-            raise RuntimeError("a request without principal passed the gate")
-        handle = operation.handle
-        if isinstance(handle, OfOrganization):
-            return handle.answer(self._lane.service, principal.organization_id)
-        if operation.request is not None:
-            header = exchange.judged.get
-            check_media_type(operation, header(b"content-type"), header(b"content-encoding"))
-        call = Call(
-            self._lane.service,
-            operation,
-            principal,
-            exchange.request_id,
-            exchange.headers,
-            _NO_PARAMETERS,
-            _NO_PARAMETERS,
-            b"".join(exchange.pieces),
-        )
-        return handle(call)
+                self._follow(exchange, answer.__await__(), self._write)
 
     def _land(
-        self, exchange: Exchange, render: Callable[[Any], Answer], future: asyncio.Future[Any]
+        self,
+        exchange: Exchange,
+        render: Callable[[Any], Answer | Awaitable[Answer]],
+        future: asyncio.Future[Any],
     ) -> None:
-        """What the answer waited for is there."""
         with exchange:
-            self._write(exchange, render(future.result()))
+            answer = render(future.result())
+            if isinstance(answer, Answer):
+                self._write(exchange, answer)
+            else:
+                self._follow(exchange, answer.__await__(), self._write)
 
-    def _follow(self, exchange: Exchange, steps: Generator[Any, Any, Answer]) -> None:
-        """Runs an answer that waits, without a task: each thing that it waits for calls back."""
+    def _follow(
+        self,
+        exchange: Exchange,
+        steps: Generator[Any, Any, T],
+        then: Callable[[Exchange, T], None],
+    ) -> None:
+        """Runs what waits, without a task: each thing that it waits for calls back."""
         with exchange:
             try:
                 awaited = steps.send(None)
             except StopIteration as end:
-                self._write(exchange, end.value)
+                then(exchange, end.value)
                 return
             if awaited is None:
-                self.loop.call_soon(self._follow, exchange, steps)
+                self.loop.call_soon(self._follow, exchange, steps, then)
                 return
             # The mark by which a future tells its waiter's task that it was awaited. A task takes
             # it off, and where it stays, nobody else can wait for the same future.
             awaited._asyncio_future_blocking = False
-            awaited.add_done_callback(lambda _: self._follow(exchange, steps))
+            awaited.add_done_callback(lambda _: self._follow(exchange, steps, then))
 
     def answer_raised(self, exchange: Exchange, error: BaseException) -> None:
         """What is no answer is a bug. It is logged, and does not end the batch whose callback met
         it; nor the connection, unless its answer was being written."""
-        if isinstance(error, StoreError | Overloaded):
+        if isinstance(error, FAILURES):
             error = translate(error)
         elif not isinstance(error, ApiError):
             _logger.error("a bug in %s", exchange.operation.name, exc_info=error)
@@ -355,6 +355,9 @@ class ExpressProtocol(Protocol):
         self.write_error(exchange, error)
 
     def write_error(self, exchange: Exchange, error: ApiError) -> None:
+        if self._express is exchange:
+            # What is still to come of its body is for nobody.
+            self._express = None
         accept = exchange.judged.get(b"accept")
         operation, verdict, request_id = exchange.operation, exchange.verdict, exchange.request_id
         answer = self._lane.gate.refuse(error, operation, verdict, request_id, accept)

@@ -2,27 +2,36 @@
 
     route (404, 405) → key (401) → window (429) → scope (403) → body (413, 415, 422) → operation
 
-`admit` covers the key to the scope. A lane then reads the body and calls the operation; `finish`
-puts the headers on whatever came of it.
+`judge` covers the window and the scope of whoever `identify` found, at once or when the limiter has
+answered. A lane then reads the body and calls the operation; `finish` puts the headers on whatever
+came of it.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tallystick.http.auth import Admission, Denied, Principal
-from tallystick.http.errors import ApiError, error_body, error_headers
+from tallystick.http.errors import ApiError, error_body, error_headers, translate
 from tallystick.http.noting import note_refused
 from tallystick.http.operations import Answer, Audience
 from tallystick.http.wire import media_type
-from tallystick.limits.policy import ADDRESS_LIMIT, client_address_key, headers, uncounted
+from tallystick.ledger.pending import Pending
+from tallystick.limits.policy import (
+    ADDRESS_LIMIT,
+    Decision,
+    LimiterUnavailable,
+    client_address_key,
+    headers,
+    uncounted,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
     from tallystick.http.operations import Operation
     from tallystick.http.service import Service
-    from tallystick.limits.policy import Decision
 
 _RETRY_AFTER: Final = b"retry-after"
 _NO_STORE: Final = (b"cache-control", b"private, no-store")
@@ -73,31 +82,64 @@ class Gate:
     ) -> Principal | Denied | Awaitable[Principal | Denied]:
         return self._service.authenticator.identify(authorization, teamspace)
 
-    def judge(self, operation: Operation, who: Principal | Denied, address: str) -> Verdict:
+    def judge(
+        self, operation: Operation, who: Principal | Denied, address: str
+    ) -> Verdict | Pending[Verdict]:
         """Key, window and scope. Requests with a key count in the window of whoever acts, all
-        others in that of the client's address."""
+        others in that of the client's address.
+
+        A verdict that is pending raises LimiterUnavailable where the windows cannot be asked.
+        """
         service = self._service
         now_ms = service.monotonic_ms()
+        limiter = service.limiter
+        window: tuple[str, str] | str
         if isinstance(who, Denied):
-            return self._deny(who, address, now_ms)
-        admission = who.admissions.get(operation.name) or _admission(operation, who)
-        window, limit, may_call = admission
-        decision = service.limiter.acquire(window, limit, now_ms)
-        judged_at_ms = service.epoch_ms()
-        if not decision.admitted:
-            return Verdict(None, self._too_many(decision), decision, judged_at_ms)
-        error = None if may_call else _overreach(operation, who)
-        return _new(Verdict, (who, error, decision, judged_at_ms))
+            limiter = service.strangers
+            window, limit, may_call = client_address_key(address), ADDRESS_LIMIT, False
+        else:
+            window, limit, may_call = who.admissions.get(operation.name) or _admission(
+                operation, who
+            )
+        try:
+            decision = limiter.acquire(window, limit, now_ms)
+        except LimiterUnavailable as failure:
+            return Verdict(None, translate(failure), None, service.epoch_ms())
+        if not isinstance(decision, Decision):
+            return Pending(decision, partial(self._verdict, operation, who, may_call))
+        if may_call and decision.admitted:
+            return _new(Verdict, (who, None, decision, service.epoch_ms()))
+        return self._verdict(operation, who, may_call, decision)
 
-    def _deny(self, denied: Denied, address: str, now_ms: int) -> Verdict:
-        key = client_address_key(address)
-        decision = self._service.strangers.acquire(key, ADDRESS_LIMIT, now_ms)
-        error = (
-            ApiError("no_authentication", denied.reason)
-            if decision.admitted
-            else self._too_many(decision)
-        )
-        return Verdict(None, error, decision, self._service.epoch_ms())
+    def _verdict(
+        self, operation: Operation, who: Principal | Denied, may_call: bool, decision: Decision
+    ) -> Verdict:
+        now_ms = self._service.epoch_ms()
+        if not decision.admitted:
+            self._service.throttled[operation.name] += 1
+            return Verdict(None, self._too_many(decision), decision, now_ms)
+        if isinstance(who, Denied):
+            denied = ApiError("no_authentication", who.reason)
+            return Verdict(None, denied, decision, now_ms)
+        error = None if may_call else _overreach(operation, who)
+        return _new(Verdict, (who, error, decision, now_ms))
+
+    def trusts(self, principal: Principal, since_ms: int) -> bool:
+        """Whether who was admitted then is still to be served, without another look at the key."""
+        service = self._service
+        lately = service.monotonic_ms() - since_ms < TRUSTED_MS
+        return lately and service.authenticator.believes(principal)
+
+    def client_address(self, address: str, fields: Sequence[tuple[bytes, bytes]]) -> str:
+        """The client's address; a trusted proxy's word for it is its last `X-Forwarded-For` entry.
+        `address` is the other end of the connection."""
+        proxies = self._service.trusted_proxies
+        if address not in proxies:
+            return address
+        forwarded = b", ".join(value for name, value in fields if name == b"x-forwarded-for")
+        hops = [hop.strip() for hop in forwarded.decode("latin-1").split(",")]
+        untrusted = [hop for hop in hops if hop and hop not in proxies]
+        return untrusted[-1] if untrusted else address
 
     def _too_many(self, decision: Decision) -> ApiError:
         seconds = self._service.limits.window_ms / 1000

@@ -13,15 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tallystick.http.wire import encode
 
 if TYPE_CHECKING:
-    from asyncio import Future
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterator,
-        Awaitable,
-        Callable,
-        Generator,
-        Mapping,
-    )
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
     from tallystick.domain.directory import Scope
     from tallystick.http.auth import Principal
@@ -50,20 +42,6 @@ class Answer(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     parts: AsyncGenerator[bytes, None] | None = None
     """Yields the body in place of `body`, where it is long; for the common lane only."""
-
-
-class Pending(NamedTuple):
-    """An answer that `render` makes of what one future brings.
-
-    It can be awaited like any other; a lane without tasks has the future call it back instead,
-    which spares the steps of a coroutine.
-    """
-
-    future: Future[Any]
-    render: Callable[[Any], Answer]
-
-    def __await__(self) -> Generator[Any, Any, Answer]:
-        return self.render((yield from self.future))
 
 
 @dataclass(slots=True)

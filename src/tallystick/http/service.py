@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tallystick.ledger.refused import RefusedRequests
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Callable, Hashable, Iterator
 
     from tallystick.http.auth import Authenticator
@@ -24,7 +26,10 @@ _LAST_DIGITS: Final = [f"{number:03x}" for number in range(0x1000)]
 class Limiter(Protocol):
     """Counts requests in exact sliding windows (see `limits.policy`)."""
 
-    def acquire(self, key: Hashable, limit: int, now_ms: int) -> Decision: ...
+    def acquire(self, key: Hashable, limit: int, now_ms: int) -> Decision | Future[Decision]:
+        """Decides on one request, at once or later. Raises LimiterUnavailable, or the future does,
+        where nobody is to pass without being counted."""
+        ...
 
     def peek(self, key: Hashable, limit: int, now_ms: int) -> Decision: ...
 
@@ -34,7 +39,8 @@ class Service:
     """Clocks: `clock` is the ledger's (microseconds), `monotonic_ms` the limiter's, `epoch_ms` only
     prints. `new_id` and `entropy` are the sources of ids and secrets. `limitable` names the
     operations that an organization's own limits may concern; whoever routes the table fills it.
-    `limiter` counts who has a key, `strangers` the addresses of those who have none."""
+    `limiter` counts who has a key, `strangers` the addresses of those who have none; `throttled` is
+    how many requests either refused since the start, by operation."""
 
     ledger: Ledger
     reads: Reads
@@ -53,6 +59,7 @@ class Service:
     request_ids: Iterator[str] = field(init=False)
     refused: RefusedRequests = field(init=False)
     replays_in_flight: set[ReplayKey] = field(default_factory=set)
+    throttled: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.refused = RefusedRequests(self.ledger, self.clock)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Mapping, Sequence
+    from asyncio import Future
+    from collections.abc import Collection, Mapping, Sequence
 
     from tallystick.domain.account import Account
     from tallystick.domain.directory import ApiKey, Organization, Secret, Teamspace
@@ -44,6 +45,19 @@ class EntryFilter(NamedTuple):
     grant_id: str | None = None
     start: int | None = None
     end: int | None = None
+
+    def matches(self, entry: Entry) -> bool:
+        return (
+            (self.kind is None or entry.kind is self.kind)
+            and (self.event_id is None or entry.event_id == self.event_id)
+            and (self.grant_id is None or _names_grant(entry, self.grant_id))
+            and (self.start is None or entry.booked_at >= self.start)
+            and (self.end is None or entry.booked_at < self.end)
+        )
+
+
+def _names_grant(entry: Entry, grant_id: str) -> bool:
+    return entry.grant_id == grant_id or any(drawn == grant_id for drawn, _ in entry.drawn)
 
 
 class BalanceRow(Struct, frozen=True, gc=False):
@@ -85,12 +99,15 @@ class Reader(Protocol):
     where there are more; those of the ledger end with the sequence `up_to`, however much has been
     written since."""
 
-    def balance(self, organization_id: str) -> BalanceRow | Awaitable[BalanceRow | None] | None:
-        """The hot read: a value where it is at hand, an awaitable where it is not."""
+    def balance(self, organization_id: str) -> BalanceRow | Future[BalanceRow | None] | None:
+        """The hot read: a value where it is at hand, a future where it is not.
+
+        A future may be shared by all who ask while no query for it has begun; nobody cancels it.
+        """
         ...
 
-    def credential(self, digest: bytes) -> Credential | Awaitable[Credential | None] | None:
-        """What an API key's digest stands for, valid or not."""
+    def credential(self, digest: bytes) -> Credential | Future[Credential | None] | None:
+        """What an API key's digest stands for, valid or not; likewise."""
         ...
 
     async def account(self, organization_id: str) -> Account | None: ...

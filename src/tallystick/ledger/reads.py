@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from tallystick.domain.account import advance
@@ -27,6 +28,7 @@ from tallystick.ledger.budgets import BudgetState
 from tallystick.ledger.directory import OrganizationState
 from tallystick.ledger.hold_lists import list_holds
 from tallystick.ledger.lists import walk
+from tallystick.ledger.pending import Pending
 from tallystick.ledger.ports import PeriodRow
 from tallystick.ledger.reading import BalanceRow
 from tallystick.ledger.work import period_row
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from tallystick.domain.account import Account
     from tallystick.domain.commands import Changed
     from tallystick.domain.directory import Organization
-    from tallystick.domain.entries import Entry, Sealed
+    from tallystick.domain.entries import Sealed
     from tallystick.domain.grants import Grant
     from tallystick.domain.holds import Hold, HoldStatus
     from tallystick.domain.series import BucketSize, Grouping, Point
@@ -113,22 +115,30 @@ class Reads:
         self.reader = reader
         self.clock = clock
 
-    def credits(self, organization_id: str) -> Credits | Awaitable[Credits | None] | None:
-        """The credits report: a value where one row says it, an awaitable where it does not."""
+    def credits(
+        self, organization_id: str
+    ) -> Credits | Pending[Credits | None] | Awaitable[Credits | None] | None:
+        """The credits report: a value where one row says it that is at hand, pending where the row
+        is on its way, and otherwise an awaitable."""
         row = self.reader.balance(organization_id)
         if row is None:
             return None
-        if isinstance(row, BalanceRow) and self.clock() < row.next_due_at:
-            return _credits(row)
-        return self._computed_credits(organization_id, row)
-
-    async def _computed_credits(
-        self, organization_id: str, row: BalanceRow | Awaitable[BalanceRow | None]
-    ) -> Credits | None:
         if not isinstance(row, BalanceRow):
-            found = await row
-            if found is not None and self.clock() < found.next_due_at:
-                return _credits(found)
+            return Pending(row, partial(self._credits_of, organization_id))
+        if self.clock() < row.next_due_at:
+            return _credits(row)
+        return self._computed_credits(organization_id)
+
+    def _credits_of(
+        self, organization_id: str, row: BalanceRow | None
+    ) -> Credits | Awaitable[Credits | None] | None:
+        if row is None:
+            return None
+        if self.clock() < row.next_due_at:
+            return _credits(row)
+        return self._computed_credits(organization_id)
+
+    async def _computed_credits(self, organization_id: str) -> Credits | None:
         advanced = await self._advanced(organization_id)
         if advanced is None:
             return None
@@ -279,7 +289,7 @@ class Reads:
             return await self.reader.entries(name, stored, where, advanced.stored)
 
         return await walk(
-            page, advanced.ahead, _entry_id, fetch, lambda sealed: _matches(sealed.entry, where)
+            page, advanced.ahead, _entry_id, fetch, lambda sealed: where.matches(sealed.entry)
         )
 
     async def entries_in_parts(
@@ -384,17 +394,3 @@ def _ended(grant: Grant) -> Grant:
 
 def _entry_id(sealed: Sealed) -> str:
     return entry_id(sealed.entry.organization_id, sealed.entry.sequence)
-
-
-def _matches(entry: Entry, where: EntryFilter) -> bool:
-    return (
-        (where.kind is None or entry.kind is where.kind)
-        and (where.event_id is None or entry.event_id == where.event_id)
-        and (where.grant_id is None or _names_grant(entry, where.grant_id))
-        and (where.start is None or entry.booked_at >= where.start)
-        and (where.end is None or entry.booked_at < where.end)
-    )
-
-
-def _names_grant(entry: Entry, grant_id: str) -> bool:
-    return entry.grant_id == grant_id or any(drawn == grant_id for drawn, _ in entry.drawn)

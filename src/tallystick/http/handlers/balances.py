@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
@@ -22,14 +22,15 @@ from tallystick.http.operations import (
 from tallystick.http.shapes import Credits, Response, Time, bad_parameter, not_found
 from tallystick.http.views import GrantView, grant_view
 from tallystick.http.wire import credits_json, time_json
+from tallystick.ledger.pending import Pending
+from tallystick.ledger.reads import Credits as Report
 from tallystick.ledger.reads import NotYet
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from tallystick.http.service import Service
     from tallystick.ledger.reads import Balance
-    from tallystick.ledger.reads import Credits as Report
 
 
 _AT: Final = "at"
@@ -58,7 +59,18 @@ class CreditsReport(Response, kw_only=True):
 
 def get_credits(service: Service, organization_id: str) -> Answer | Awaitable[Answer]:
     report = service.reads.credits(organization_id)
-    if report is None or isinstance(report, tuple):
+    if report is None or isinstance(report, Report):
+        return _report_answer(report)
+    if isinstance(report, Pending):
+        return Pending(report.future, partial(_landed, report.render))
+    return _later(report)
+
+
+def _landed(
+    render: Callable[[Any], Report | Awaitable[Report | None] | None], row: object
+) -> Answer | Awaitable[Answer]:
+    report = render(row)
+    if report is None or isinstance(report, Report):
         return _report_answer(report)
     return _later(report)
 

@@ -44,12 +44,13 @@ from tallystick.http.handlers.usage_events import (
     to_command,
 )
 from tallystick.http.noting import note_rejected
-from tallystick.http.operations import Answer, Call, Operation, Pending
+from tallystick.http.operations import Answer, Call, Operation
 from tallystick.http.refusals import Asked, Subject, refusal_error
 from tallystick.http.shapes import not_found
 from tallystick.http.wire import media_type
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.ledger import MAX_EVENTS
+from tallystick.ledger.pending import Pending
 from tallystick.ledger.ports import StoreError
 from tallystick.ledger.units import AccountUnit, AtomicRefusal
 
@@ -99,7 +100,7 @@ async def _in_cloud_event(answer: Awaitable[Answer]) -> Answer:
         raise below("", error) from None
 
 
-def _book_one(call: Call, command: BookUsage) -> Pending:
+def _book_one(call: Call, command: BookUsage) -> Pending[Answer]:
     return Pending(_submit(call, (command,)), partial(_receipt, command.event_id))
 
 
