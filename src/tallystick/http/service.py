@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from tallystick.http.probe import Probe
 from tallystick.ledger.refused import RefusedRequests
 
 if TYPE_CHECKING:
@@ -58,11 +59,13 @@ class Service:
     limitable: frozenset[str] = frozenset()
     request_ids: Iterator[str] = field(init=False)
     refused: RefusedRequests = field(init=False)
+    probe: Probe = field(init=False)
     replays_in_flight: set[ReplayKey] = field(default_factory=set)
     throttled: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.refused = RefusedRequests(self.ledger, self.clock)
+        self.probe = Probe(lambda: self.ledger.store.check())
         self.request_ids = _request_ids(f"req_{self.entropy(8).hex()}")
 
 

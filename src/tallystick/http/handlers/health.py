@@ -31,7 +31,7 @@ def get_health(_: Call) -> Answer:
 
 async def get_readiness(call: Call) -> Answer:
     try:
-        await call.service.ledger.store.check()
+        await call.service.probe()
     except StoreUnavailable as failure:
         raise ApiError(
             "service_unavailable",
@@ -62,6 +62,6 @@ OPERATIONS = (
         response=Readiness,
         errors=("service_unavailable",),
         summary="See whether it can serve",
-        description="Looks at the storage; 503 says what is wrong with it.",
+        description="Looks at the storage; 503 says what is wrong with it. Answers within seconds.",
     ),
 )
