@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable
 from random import Random
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 from tallystick.http.service import Limiter
 from tallystick.ledger.reading import BalanceRow, Credential, Reader
@@ -81,3 +81,46 @@ class LaterReader:
 
 def reader_later(reader: Reader, rng: Random) -> Reader:
     return cast("Reader", LaterReader(reader, rng))
+
+
+class HeldLimiter:
+    """Counts at once, and says what it found when the test lets it."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self.limiter = limiter
+        self.failure: Exception | None = None
+        self._held: list[tuple[asyncio.Future[Decision], Decision]] = []
+
+    def acquire(self, key: Hashable, limit: int, now_ms: int) -> asyncio.Future[Decision]:
+        found = self.limiter.acquire(key, limit, now_ms)
+        assert isinstance(found, Decision)
+        future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self._held.append((future, found))
+        return future
+
+    def peek(self, key: Hashable, limit: int, now_ms: int) -> Decision:
+        return self.limiter.peek(key, limit, now_ms)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def let_go(self) -> None:
+        """Answers all that wait, those who came last first."""
+        held, self._held = self._held, []
+        for future, found in reversed(held):
+            if self.failure is None:
+                future.set_result(found)
+            else:
+                future.set_exception(self.failure)
+
+
+class Unreachable:
+    """A limiter that nobody passes."""
+
+    def __init__(self, failure: Exception) -> None:
+        self.failure = failure
+
+    def acquire(self, *_: object) -> NoReturn:
+        raise self.failure
+
+    peek = acquire

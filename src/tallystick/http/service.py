@@ -65,7 +65,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.refused = RefusedRequests(self.ledger, self.clock)
-        self.probe = Probe(lambda: self.ledger.store.check())
+        self.probe = Probe(self.ledger.store.check)
         self.request_ids = _request_ids(f"req_{self.entropy(8).hex()}")
 
 
