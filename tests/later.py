@@ -15,7 +15,7 @@ T = TypeVar("T")
 MOST_TURNS: Final = 5
 
 
-def later(rng: Random, answer: Callable[[], T]) -> asyncio.Future[T]:
+def later(rng: Random, answer: Callable[[], T | Exception]) -> asyncio.Future[T]:
     """What is answered some turns of the loop after it was asked."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -26,7 +26,11 @@ def later(rng: Random, answer: Callable[[], T]) -> asyncio.Future[T]:
             return
         # Somebody else waits for it too.
         assert not future.cancelled()
-        future.set_result(answer())
+        found = answer()
+        if isinstance(found, Exception):
+            future.set_exception(found)
+        else:
+            future.set_result(found)
 
     loop.call_soon(turn, rng.randrange(MOST_TURNS))
     return future
@@ -57,6 +61,8 @@ class LaterReader:
         self.reader = reader
         self.rng = rng
         self.asked: list[object] = []
+        self.failure: Exception | None = None
+        """What becomes of look-ups of keys."""
         self._under_way: dict[object, asyncio.Future[Any]] = {}
 
     def __getattr__(self, name: str) -> object:
@@ -66,7 +72,7 @@ class LaterReader:
         return self._share(organization_id, lambda: self.reader.balance(organization_id))
 
     def credential(self, digest: bytes) -> asyncio.Future[Credential | None]:
-        return self._share(digest, lambda: self.reader.credential(digest))
+        return self._share(digest, lambda: self.failure or self.reader.credential(digest))
 
     def _share(self, name: object, read: Callable[[], object]) -> asyncio.Future[Any]:
         def answer() -> object:
