@@ -84,6 +84,7 @@ class World:
     service: Service
     client: httpx.AsyncClient
     clock: Clock
+    is_far: bool = False
     admin: Headers = field(default_factory=lambda: bearer(ADMIN_SECRET))
 
     async def organization(
@@ -222,7 +223,7 @@ async def world(
     )
     async with client:
         try:
-            yield World(service=service, client=client, clock=clock)
+            yield World(service=service, client=client, clock=clock, is_far=far is not None)
         finally:
             await ledger.close()
 

@@ -35,9 +35,10 @@ T = TypeVar("T")
 HOT: Final = [operation for operation in OPERATIONS if operation.is_hot]
 CLIENT: Final = "192.0.2.7"
 _DATE: Final = (b"date", b"Tue, 10 Mar 2026 12:00:00 GMT")
-# Turns of the loop in which whatever waits for no thread comes to its end: a key, a window and a
+# Turns of the loop in which whatever waits for no thread comes to its end. A key, a window and a
 # balance may be far, one after the other, and each step to the next takes a few.
-_TURNS: Final = 6 + 3 * (MOST_TURNS + 3)
+_TURNS: Final = 6
+_FAR_TURNS: Final = _TURNS + 3 * (MOST_TURNS + 3)
 # What never comes is not waited for for ever.
 _AT_MOST_SECONDS: Final = 20
 
@@ -130,8 +131,9 @@ class Heard(NamedTuple):
 class Connection:
     """A client's connection to one side."""
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: Protocol, turns: int = _TURNS) -> None:
         self.protocol = protocol
+        self.turns = turns
         self.wire = Wire(protocol)
         protocol.connection_made(self.wire)
 
@@ -152,7 +154,7 @@ class Connection:
     async def quiet(self) -> None:
         """Returns when everything has been answered that can be."""
         while True:
-            for _ in range(_TURNS):
+            for _ in range(self.turns):
                 await asyncio.sleep(0)
             if flights := [task for task in asyncio.all_tasks() if _is_flight(task)]:
                 await asyncio.wait(flights)
@@ -231,7 +233,7 @@ class Side:
     tally: Tally = field(default_factory=Tally)
 
     def connect(self) -> Connection:
-        return Connection(self.accept())
+        return Connection(self.accept(), _FAR_TURNS if self.w.is_far else _TURNS)
 
     def number_requests(self) -> None:
         """Starts the requests' ids anew: a request that nobody was answered may use one up."""

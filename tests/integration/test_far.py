@@ -15,6 +15,7 @@ from tallystick.ledger.reading import Page
 from tallystick.limits.policy import LimiterUnavailable
 from tests.harness import World, in_world, world
 from tests.lanes import (
+    Connection,
     Heard,
     Pair,
     Side,
@@ -138,13 +139,19 @@ async def test_who_is_pipelined_behind_one_who_waits_comes_after_them(w: World, 
     assert (len(held), connection.heard().answers) == (1, b"")
     found = []
     for _ in range(3):
-        connection.wire.news.clear()
         held.let_go()
-        async with asyncio.timeout(20):
-            await connection.wire.news.wait()
+        await written(connection)
         await turns()
         found += answers(connection.heard())
     assert [(status, body["consumed"]) for status, body in found] == [(201, 1), (200, 1), (200, 1)]
+
+
+async def written(connection: Connection) -> None:
+    """Returns when something has been answered."""
+    async with asyncio.timeout(20):
+        while not connection.wire.sent:
+            connection.wire.news.clear()
+            await connection.wire.news.wait()
 
 
 # ── bodies that come before the verdict, or after it ──

@@ -106,7 +106,7 @@ class Exchange:
     """One request on the lane, in the place of a cycle of the common lane.
 
     The lower half is what that lane wants to see of one. It is judged when its verdict is there,
-    and whole when its body is. `since_ms` is when it was known who asks, where it could not be
+    and whole when its body is. `since_ms` is when its head was there, where it could not be
     answered at once, `epoch` the authenticator's when it was asked, `head` the bytes that may be
     remembered.
     What is mostly left as it is stands on the class: to make a request takes half the time so.

@@ -146,7 +146,7 @@ class ExpressProtocol(Protocol):
         if isinstance(who, Principal | Denied):
             self._judge(exchange, who)
         else:
-            self._follow(exchange, who.__await__(), self._identified)
+            self._follow(exchange, who.__await__(), self._judge)
 
     def _open_scope(self) -> None:
         """Without the scope, for which the lane has no use."""
@@ -217,10 +217,6 @@ class ExpressProtocol(Protocol):
         )
 
     # ── who asks, and whether they may ──
-
-    def _identified(self, exchange: Exchange, who: _Who) -> None:
-        exchange.since_ms = self._lane.service.monotonic_ms()
-        self._judge(exchange, who)
 
     def _judge(self, exchange: Exchange, who: _Who) -> None:
         gate, address = self._lane.gate, ""
