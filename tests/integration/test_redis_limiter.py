@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -314,6 +315,60 @@ def test_a_late_answer_closes_the_breaker_on_the_same_connection(own: RedisServe
                 assert client.info("clients")["connected_clients"] == connections
                 received = client.info("stats")["total_connections_received"]
             assert received == 2
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("start", [asyncio.run, uvloop.run])
+def test_an_answer_that_lay_in_the_socket_while_this_process_was_busy_is_not_late(
+    server: RedisServer, start: Callable[[Coroutine[None, None, None]], None]
+) -> None:
+    async def scenario() -> None:
+        async with limiting(server.url) as limiter:
+            future = limiter.acquire(KEY, 5, now_ms())
+            for _ in range(5):
+                await asyncio.sleep(0)  # it is on its way
+            until = time.monotonic() + 3 * DEADLINE_SECONDS
+            while time.monotonic() < until:
+                pass
+            assert not isinstance(future, Decision)
+            assert (await future).admitted
+            assert limiter.counts.shared_admitted == 1
+            assert limiter.lanes[0].late == 0
+
+    start(scenario())
+
+
+def test_a_connection_that_is_lost_while_nobody_asks_costs_nobody(own: RedisServer) -> None:
+    async def scenario() -> None:
+        async with limiting(own.url) as limiter:
+            with own.client() as client:
+                client.client_kill_filter(_type="normal", skipme=True)
+                received = client.info("stats")["total_connections_received"]
+
+                def is_back() -> bool:
+                    return bool(client.info("stats")["total_connections_received"] > received)
+
+                await until(is_back)
+            await until(lambda: is_up(limiter))
+            await ask(limiter, 5)
+            assert limiter.counts.local_admitted == 0
+
+    run(scenario)
+
+
+def test_a_full_server_is_done_without(own: RedisServer) -> None:
+    async def scenario() -> None:
+        with own.client() as client:
+            async with limiting(own.url) as limiter:
+                client.config_set("maxmemory", 1)
+                for _ in range(3):
+                    assert (await ask(limiter, 5)).admitted
+                assert limiter.counts.local_admitted == 3
+                assert "maxmemory" in str(limiter.lanes[0].trouble)
+                client.config_set("maxmemory", 0)
+                await until(lambda: is_up(limiter))
+                assert (await ask(limiter, 5)).remaining == 4
 
     run(scenario)
 
