@@ -1,11 +1,12 @@
 """Databases that are filled before anything is measured: with many entries, or many organizations.
 
-A ledger of so many entries is what the service would have come to if each of 256 organizations had
-booked an event a minute until now. Founding goes through the ledger, and the core decides and seals
-every event. Only the batches are left out, which more than halves the time: what they would have
-written again and again (ids, roll-ups, balances, grants) is written once, in the end. A test books
-the same events through the ledger and compares the databases. An entry takes some 25 µs and 500
-bytes, so ten million take four or five minutes and 5 GB.
+A ledger of so many entries is what the service would have come to if 256 events a minute had been
+booked until now, by its organizations in turn. However many those are, all of it lies in one period
+then: ten million events are 27 days. Founding goes through the ledger, and the core decides and
+seals every event. Only the batches are left out, which more than halves the time: what they would
+have written again and again (ids, roll-ups, balances, grants) is written once, in the end. A test
+books the same events through the ledger and compares the databases. An entry takes some 25 µs and
+500 bytes, so ten million take four or five minutes and 5 GB.
 
 One thing differs from a file that grew by itself: ids are put into their tree in order, so its
 pages are full. New random ids tear them in two, which is dearer at first and not cheaper.
@@ -22,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Final, Literal
 
@@ -56,7 +57,9 @@ TEAMSPACE: Final = "ts_01jdzzzzzzzzzzzzzzzzzz0000"
 KEY: Final = "key_01jdzzzzzzzzzzzzzzzzzz0000"
 METER: Final = "llm.tokens"
 _FILLERS: Final = 256
-_MINUTE_US: Final = 60_000_000
+_APART_US: Final = 60_000_000 // 256
+_LONGEST_US: Final = 364 * 24 * 3600 * 1_000_000
+"""Less than any year: nobody advances the accounts that are filled."""
 _ALLOWANCE: Final = 10**14
 _A_BATCH: Final = 250
 _A_TRANSACTION: Final = 100_000
@@ -176,24 +179,25 @@ _CONTENT: Final = usage_content(
 
 
 class History:
-    """What `case.entries` events were, in the order of time: `(organization, instant, id)`."""
+    """What `case.entries` events were, in the order of time: `(organization, instant, id)`.
+
+    Raises ValueError where they would outlast the year that is the organizations' first period.
+    """
 
     def __init__(self, case: Case, until: int, fillers: int = _FILLERS) -> None:
         self.case = case
         self.organizations = names(fillers, "org_of_others")
-        self._rounds = -(-case.entries // fillers)
-        self.founded_at = until - (self._rounds + 1) * _MINUTE_US
+        lasting = (case.entries + 1) * _APART_US
+        if lasting > _LONGEST_US:
+            raise ValueError(f"{case.entries:,} entries take more than a year to be booked")
+        self.founded_at = until - lasting
 
     def __iter__(self) -> Iterator[tuple[str, int, str]]:
         ids = IdSource(self.case.ids, 1, since_ms=self.founded_at // 1000)
-        every = (
-            (name, self.founded_at + minute * _MINUTE_US + second * 200_000)
-            for minute in range(1, self._rounds + 1)
-            for second, name in enumerate(self.organizations)
-        )
-        for name, at in islice(every, self.case.entries):
+        in_turn = islice(cycle(self.organizations), self.case.entries)
+        for number, name in enumerate(in_turn, 1):
             [event_id] = ids.take(1)
-            yield name, at, event_id
+            yield name, self.founded_at + number * _APART_US, event_id
 
 
 def copy_of_filled(case: Case, templates: Path, path: Path) -> None:

@@ -75,7 +75,7 @@ class Running:
 
 def _tallystick(port: int, folder: Path) -> list[str]:
     return [
-        *(str(_BIN / "tallystick"), "serve", "--host", "127.0.0.1", "--port", str(port)),
+        *(our_tallystick(), "serve", "--host", "127.0.0.1", "--port", str(port)),
         *("--database", str(folder / _DATABASE), "--rate-limit", "1000000"),
     ]
 
@@ -109,6 +109,10 @@ def _service(
         prepare=prepare,
         tenant=lambda url, folder: Tenant(url, folder / _DATABASE),
     )
+
+
+def our_tallystick() -> str:
+    return str(_BIN / "tallystick")
 
 
 def our_python() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -9,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import Server, running_server
+from tests.server import COMMAND, Server, running_server
 
+_BLOCKS = re.MULTILINE | re.DOTALL
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("holds.md", "reversals.md", "budgets.md", "requests.md")
+PAGES = (
+    *("holds.md", "reversals.md", "budgets.md", "prices.md", "usage.md", "exports.md"),
+    *("statements.md", "time-travel.md", "proof.md", "requests.md"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +29,26 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_lines_of_a_page_work(demo: Server, page: str) -> None:
+def test_the_lines_of_a_page_work(demo: Server, page: str, tmp_path: Path) -> None:
     text = (DOCS / page).read_text()
-    lines = "".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-    assert lines.count("curl ") >= 3
+    for name, content in re.findall(r"^```toml\n# (\S+)\n(.*?)^```", text, _BLOCKS):
+        (tmp_path / name).write_text(content)
+    lines = "".join(re.findall(r"^```sh\n(.*?)^```", text, _BLOCKS))
+    assert lines.count("curl ") + lines.count("\ntallystick ") >= 3
     script = (
         lines.replace("curl ", "curl --silent --show-error --fail-with-body ")
         .replace("http://127.0.0.1:8080", demo.url)
         .replace("var/demo.db", str(demo.database))
     )
+    path = f"{COMMAND.parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["sh", "-euc", script], capture_output=True, text=True, check=False, timeout=60
+        ["sh", "-euc", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+        env={"PATH": path},
     )
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "curl: " not in done.stderr, done.stdout + done.stderr

@@ -244,6 +244,39 @@ async def test_release_and_extension_may_have_an_idempotency_key(w: World, verb:
     assert again.headers["idempotent-replayed"] == "true"
 
 
+@pytest.mark.parametrize("ask", ["place", "extend", "release"])
+@in_world
+async def test_a_repetition_says_no_dimensions_for_they_may_have_been_erased(
+    w: World, ask: str
+) -> None:
+    """What is kept for repetitions is out of the reach of erasing."""
+    key = await w.key(await w.organization(allowance=100))
+    headers = {**key, "idempotency-key": "once"}
+    terms = {"credits": 10, "dimensions": {"user": "ann@example.org"}}
+    path, body, status = HOLDS, terms, 201
+    if ask != "place":
+        hold = body_of(await w.send("POST", HOLDS, key, terms), 201)
+        body = {"expires_in": 1800} if ask == "extend" else {}
+        path, status = f"{HOLDS}/{hold['id']}/{ask}", 200
+    first = body_of(await w.send("POST", path, headers, body), status)
+    assert first["dimensions"] == terms["dimensions"]
+    again = body_of(await w.send("POST", path, headers, body), status)
+    assert again == {**first, "dimensions": None}
+
+
+@pytest.mark.parametrize("body", ['{"credits": 5}', "[]", '{"final": true}', "all of it"])
+@in_world
+async def test_a_part_of_a_hold_cannot_be_released(w: World, body: str) -> None:
+    """Who asks for it is told so, and does not lose the rest of the hold."""
+    key = await w.key(await w.organization(allowance=100))
+    hold = await place(w, key)
+    path = f"{HOLDS}/{hold['id']}/release"
+    headers = {**key, "content-type": "application/json"}
+    answer = await w.client.post(path, headers=headers, content=body)
+    assert answer.status_code == 422
+    assert await look_at(w, key, hold) == hold
+
+
 # ── lists ──
 
 

@@ -120,8 +120,8 @@ def test_an_owner_that_has_not_signed_is_another_process(tmp_path: Path) -> None
         assert refused.value.pid is None
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreNotUsable, match=r"cannot open .*nowhere/ledger.db.lock"):
+def test_a_folder_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StoreNotUsable, match=r"cannot open .*nowhere/ledger.db.lock.*the folder"):
         OwnerLock(tmp_path / "nowhere" / "ledger.db")
     with pytest.raises(StoreNotUsable, match=r"cannot open .*nowhere/ledger.db: No such"):
         SqliteStore.open(tmp_path / "nowhere" / "ledger.db", clock=lambda: 0)

@@ -34,12 +34,22 @@ async def test_the_receipt_says_what_a_quantity_cost_and_by_which_price(w: World
 
 
 @in_world
+async def test_who_reads_the_event_back_learns_it_too(w: World) -> None:
+    key = await spender(w)
+    await price_of(w, "llm.tokens", credits=3, per=1_000_000)
+    receipt = body_of(await post(w, key, EVENT), 201)
+    found = body_of(await w.send("GET", f"{PATH}/evt-1", key))
+    assert found == {**found, **receipt}
+
+
+@in_world
 async def test_the_receipt_of_plain_credits_says_nothing_of_prices(w: World) -> None:
     key = await spender(w)
     await price_of(w, "llm.tokens")
     receipt = body_of(await post(w, key, {"id": "e", "credits": 2, "meter": "llm.tokens"}), 201)
     assert receipt["credits"] == 2
-    assert not {"quantity", "price_id"} & receipt.keys()
+    found = body_of(await w.send("GET", f"{PATH}/e", key))
+    assert not {"quantity", "price_id"} & (receipt.keys() | found.keys())
 
 
 @in_world

@@ -12,9 +12,9 @@ import pytest
 from tallystick.http.app import create_app
 from tallystick.http.handlers.table import OPERATIONS
 from tallystick.ledger.refused import KEPT_FOR, RefusedRequests
-from tests.answers import assert_not_found, assert_refused, body_of
+from tests.answers import assert_conflict, assert_not_found, assert_refused, body_of
 from tests.harness import Headers, World, in_world
-from tests.holding import HOLDS, cap, place, release
+from tests.holding import HOLDS, cap, capture, place, release
 from tests.lanes import Connection, Side, common_side, express_side, is_express
 from tests.messages import HOST, USAGE, message
 from tests.spending import error_of, post
@@ -217,6 +217,20 @@ async def test_requests_for_other_things_are_told_by_their_path_with_its_names(w
         assert (told["event_ids"], told["rejected"]) == ([], 0)
 
 
+@pytest.mark.parametrize("named", [True, False])
+@in_world
+async def test_a_refused_capture_names_its_event(w: World, named: bool) -> None:
+    """The last one of a hold may go by the hold's own id."""
+    _, key = await new_tenant(w)
+    hold = await place(w, key, 4)
+    terms = {"id": "job-7-step-3"} if named else {"final": True}
+    answer = await capture(w, key, hold, credits=5, **terms)
+    assert_conflict(answer)
+    told = await ask(w, key, answer.headers["x-request-id"])
+    event_id = "job-7-step-3" if named else hold["id"]
+    assert (told["event_ids"], told["rejected"]) == ([event_id], 1)
+
+
 # ── what is not ──
 
 
@@ -270,6 +284,12 @@ async def test_names_that_the_sender_chose_are_not_kept(w: World) -> None:
         told = await ask(w, key, answer.headers["x-request-id"])
         assert (told["error"], "ada" in details["reason"]) == (error, True)
         assert "ada" not in json.dumps(told)
+    for groups in ("dimension:ada", "dimension:ada,dimension:ada", "ada,ada"):
+        answer = await w.client.get(f"{USAGE.decode()}?group_by={groups}", headers=key)
+        error_of(answer, 422)
+        told = await ask(w, key, answer.headers["x-request-id"])
+        assert "ada" not in json.dumps(told)
+        assert "group_by" in told["details"]["reason"]
 
 
 # ── who is told, and for how long ──

@@ -7,7 +7,9 @@ import io
 
 import pytest
 
+from tallystick.domain.directory import DEFAULT_SCOPES
 from tests.harness import Headers, World, in_world
+from tests.tenants import tenant
 
 PERIODS = "/v1/organization/credits/periods"
 USAGE = "/v1/organization/credits/usage"
@@ -69,6 +71,25 @@ async def test_a_browser_gets_a_page_that_asks_nobody_for_anything(w: World) -> 
     assert "Acme &amp; &lt;Söhne&gt;" in answer.text
     assert "<script" not in answer.text
     assert "src=" not in answer.text
+
+
+@in_world
+async def test_the_page_is_in_the_words_of_who_reads_it(w: World) -> None:
+    """Teamspaces by their names, times by the clocks of the place."""
+    period = {"interval": "month", "anchor": "2026-01-01T00:00:00", "timezone": "Europe/Paris"}
+    acme = await tenant(w, "Acme", allowance=100, billing_period=period)
+    account = await w.key(acme["id"], level="account", scopes=["teamspaces:write", *DEFAULT_SCOPES])
+    for number, name in enumerate(("R & D", "Twin", "Twin")):
+        made = await w.send("POST", "/v1/organization/teamspaces", account, {"name": name})
+        there = {**account, "datagrid-teamspace": made.json()["id"]}
+        await w.send("POST", USAGE, there, {"id": f"e-{number}", "credits": 1})
+    answer = await w.client.get(f"{PERIODS}/0", headers={**account, "accept": "text/html"})
+    assert "<td>R &amp; D</td>" in answer.text
+    assert answer.text.count("<td>Twin (ts_") == 2
+    assert '<time datetime="2026-02-28T23:00:00.000000Z">2026-03-01 00:00</time>' in answer.text
+    assert '<time datetime="2026-03-31T22:00:00.000000Z">2026-04-01 00:00</time>' in answer.text
+    assert '<time datetime="2026-03-10T12:00:00.000000Z">2026-03-10 13:00</time>' in answer.text
+    assert "Times are those of Europe/Paris." in answer.text
 
 
 @pytest.mark.parametrize("index", ["2", "99999999999999999999", "-1", "01", "x", "%31", "١"])

@@ -194,3 +194,20 @@ async def test_erasing_needs_a_key_that_may_write(w: World) -> None:
     assert (await w.client.delete(ONE + "/dimensions", headers=reader)).status_code == 403
     writer = await w.key(acme, scopes=["usage:write"])
     assert (await w.client.get(ONE, headers=writer)).status_code == 403
+
+
+@in_world
+async def test_an_event_is_erased_by_keys_of_its_teamspace_or_of_the_account(w: World) -> None:
+    """As it is reversed: what cannot be undone is not for the keys of another team."""
+    acme, key = await spender(w)
+    await post(w, key, EVENT)
+    maker = await w.key(acme["id"], scopes=["teamspaces:write"])
+    made = await w.send("POST", "/v1/organization/teamspaces", maker, {"name": "Elsewhere"})
+    elsewhere = made.json()["id"]
+    foreign = await w.key(acme["id"], teamspace_id=elsewhere)
+    code, details = error_of(await w.client.delete(ONE + "/dimensions", headers=foreign), 403)
+    assert (code, details["teamspace_id"]) == ("permission_denied", elsewhere)
+    found = (await w.client.get(ONE, headers=foreign)).json()
+    assert found["dimensions"] == EVENT["dimensions"]
+    account = await w.key(acme["id"], teamspace_id=elsewhere, level="account")
+    assert (await erase(w, account))["dimensions"] is None

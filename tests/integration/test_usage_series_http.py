@@ -67,6 +67,17 @@ async def test_days_weeks_and_months_begin_where_the_zone_says(w: World) -> None
 
 
 @in_world
+async def test_a_thousand_points_are_one_answer_in_order(w: World) -> None:
+    _, key = await spender(w)
+    await use(w, key, "a", 1)
+    span = {"from": "2026-02-10T00:00:00Z", "to": "2026-03-23T16:00:00Z"}
+    points = await series(w, key, bucket="hour", **span)
+    starts = [point["start"] for point in points]
+    assert (len(points), starts) == (1000, sorted(set(starts)))
+    assert sum(point["events"] for point in points) == 1
+
+
+@in_world
 async def test_groups_are_told_apart_and_come_to_the_whole(w: World) -> None:
     acme, key = await spender(w)
     second = await teamspace(w, acme, "Second")

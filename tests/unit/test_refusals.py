@@ -13,6 +13,7 @@ from tests.usage_forms import NOW
 
 HOLD, CAPTURE = Asked(Subject.HOLD, "ts_1"), Asked(Subject.CAPTURE, "ts_1")
 REVERSAL, TERMS = Asked(Subject.REVERSAL, "ts_1"), Asked(Subject.TERMS)
+ERASURE = Asked(Subject.ERASURE, "ts_1")
 USAGE = Asked(Subject.USAGE, "ts_1")
 
 COVERAGE = {"required": 2 * MICRO, "available": MICRO, "resets_at": NOW}
@@ -28,7 +29,7 @@ REFUSALS: dict[Reason, tuple[int, tuple[Asked, ...], Refusal]] = {
         (422, (USAGE,), Refusal(reason=Reason.CHARGE_LIMIT, figures={"most": MICRO})),
         (403, (USAGE, HOLD, CAPTURE, REVERSAL), Refusal(reason=Reason.CLOSED)),
         (403, (USAGE, HOLD, CAPTURE), Refusal(reason=Reason.SUSPENDED)),
-        (403, (HOLD, CAPTURE, REVERSAL), Refusal(reason=Reason.OTHER_TEAMSPACE)),
+        (403, (HOLD, CAPTURE, REVERSAL, ERASURE), Refusal(reason=Reason.OTHER_TEAMSPACE)),
         (422, (TERMS,), Refusal(reason=Reason.GRANT_ENDED, figures={"now": NOW})),
         (
             409,

@@ -65,21 +65,35 @@ def test_no_calendar_goes_on_for_ever() -> None:
 
 def test_an_empty_bucket_is_shown_where_nothing_is_told_apart() -> None:
     bounds = [0, 1, 2]
-    sums = {(1, Group()): Amounts(5, 1)}
+    sums = [{}, {Group(): Amounts(5, 1)}]
     assert [point.amounts for point in to_points(bounds, sums, Grouping())] == [(0, 0), (5, 1)]
     grouped = to_points(bounds, sums, Grouping(by_meter=True))
     assert [(point.start, point.amounts) for point in grouped] == [(1, (5, 1))]
 
 
 def test_groups_that_cancel_out_are_none() -> None:
-    sums = {(0, Group(meter="a")): Amounts(0, 0), (0, Group(meter="b")): Amounts(0, 1)}
+    sums = [{Group(meter="a"): Amounts(0, 0), Group(meter="b"): Amounts(0, 1)}]
     [point] = to_points([0, 1], sums, Grouping(by_meter=True))
     assert point.group.meter == "b"
 
 
+def test_points_go_by_time_then_by_names_and_where_there_is_none_comes_last() -> None:
+    one = Amounts(1, 1)
+    groups = [Group("ts_2", "a"), Group("ts_1", None), Group("ts_1", ""), Group(None, "a")]
+    sums = [dict.fromkeys(reversed(groups), one), {Group("ts_1", "b"): one}]
+    points = to_points([0, 1, 2], sums, Grouping(by_teamspace=True, by_meter=True))
+    assert [(point.start, *point.group[:2]) for point in points] == [
+        (0, "ts_1", ""),
+        (0, "ts_1", None),
+        (0, "ts_2", "a"),
+        (0, None, "a"),
+        (1, "ts_1", "b"),
+    ]
+
+
 def test_more_points_than_one_answer_may_have() -> None:
-    sums = {(0, Group(meter=f"{number:05}")): Amounts(1, 1) for number in range(MAX_POINTS + 1)}
+    found = {Group(meter=f"{number:05}"): Amounts(1, 1) for number in range(MAX_POINTS + 1)}
     with pytest.raises(TooMuch, match="10001 points"):
-        to_points([0, 1], sums, Grouping(by_meter=True))
-    sums.popitem()
-    assert len(to_points([0, 1], sums, Grouping(by_meter=True))) == MAX_POINTS
+        to_points([0, 1], [found], Grouping(by_meter=True))
+    found.popitem()
+    assert len(to_points([0, 1], [found], Grouping(by_meter=True))) == MAX_POINTS

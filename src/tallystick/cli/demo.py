@@ -104,6 +104,8 @@ async def _complete(operator: Api, api: Api, organization: Mapping[str, Any]) ->
     if (await api.call("GET", _ENTRIES, query={"event_id": _LAST}))["data"]:
         return
     teamspaces = await _teamspaces(api)
+    declared = {"usage_dimensions": sorted({each.dimension for each in _METERS})}
+    await operator.call("PATCH", f"{ORGANIZATIONS}/{in_path(organization['id'])}", declared)
     await _book_month(api, organization["created_at"], teamspaces)
     budgets = f"{ORGANIZATIONS}/{in_path(organization['id'])}/budgets"
     await operator.call("PUT", f"{budgets}/{teamspaces[1]}", {"limit": 3_000})

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tallystick.domain.grants import Drawn
 
@@ -112,6 +112,52 @@ def seal(entries: Iterable[Entry], previous_hash: bytes) -> list[Sealed]:
 def link(entry: Entry, previous_hash: bytes) -> bytes:
     """The hash of an entry that follows the one whose hash is `previous_hash`."""
     return hashlib.sha256(_TAG + previous_hash + encode(entry)).digest()
+
+
+def plain_usage_linker(organization_id: str, grant_id: str) -> Callable[..., bytes]:
+    """`link` for what nearly all entries are, usage that one grant covers, out of no hold and with
+    no detail: what such entries have in common is encoded once. Takes the hash before and what they
+    differ in, as `link_usage` names it."""
+    named = _framed_thrice(organization_id, EntryKind.USAGE_BOOKED.value, None)
+    drawn = _pack_length(1) + _framed(grant_id)
+
+    def link_usage(
+        previous_hash: bytes,
+        sequence: int,
+        used: int,
+        event_id: str,
+        teamspace_id: str | None,
+        api_key_id: str | None,
+        meter: str | None,
+        occurred_at: int,
+        booked_at: int,
+        remaining: int,
+        consumed: int,
+        overage: int,
+        held: int,
+        content: bytes,
+    ) -> bytes:
+        event = event_id.encode()
+        parts = (
+            _TAG,
+            previous_hash,
+            _pack_numbers(
+                sequence, used, occurred_at, booked_at, remaining, consumed, overage, held
+            ),
+            named,
+            _pack_length(len(event)),
+            event,
+            _ABSENT_TEXT,
+            _framed_thrice(teamspace_id, api_key_id, meter),
+            _ABSENT_TEXT,
+            _pack_length(len(content)),
+            content,
+            drawn,
+            _pack_part(used),
+        )
+        return hashlib.sha256(b"".join(parts)).digest()
+
+    return link_usage
 
 
 def encode(entry: Entry) -> bytes:

@@ -104,6 +104,8 @@ class Standing:
             raise CorruptLedger(f"sequence {entry.sequence} follows {self.sequence}")
         if entry.booked_at < self.booked_at:
             raise CorruptLedger("it is dated before the entry before it")
+        if self._is_overdue(entry):
+            raise CorruptLedger("it is dated after its period's end, and no other has started")
         if entry.kind is EntryKind.USAGE_BOOKED and entry.hold_id is None:
             self._book(entry.credits, entry.drawn)
         else:
@@ -117,6 +119,14 @@ class Standing:
             or entry.held_after != self.held
         ):
             raise CorruptLedger(self._balance_message(entry))
+
+    def _is_overdue(self, entry: Entry) -> bool:
+        """Whether a period should have started first. What lapses at its very end still belongs
+        to it."""
+        if entry.booked_at < self.period_end or entry.kind is EntryKind.PERIOD_STARTED:
+            return False
+        is_usage = entry.kind is EntryKind.USAGE_BOOKED
+        return self.period_index >= 0 and (is_usage or entry.booked_at > self.period_end)
 
     def _balance_message(self, entry: Entry) -> str:
         for name in ("remaining", "consumed", "overage", "held"):

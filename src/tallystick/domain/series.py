@@ -87,6 +87,9 @@ class Amounts(NamedTuple):
         return Amounts(self.credits + credits_used, self.events + events)
 
 
+_NOTHING: Final = Amounts()
+
+
 class Point(NamedTuple):
     """The usage of one group in [start, end)."""
 
@@ -132,30 +135,29 @@ def _full_hours(instant: int, timezone: str) -> Iterator[int]:
 
 
 def to_points(
-    bounds: list[int], sums: Mapping[tuple[int, Group], Amounts], grouping: Grouping
+    bounds: Sequence[int], sums: Sequence[Mapping[Group, Amounts]], grouping: Grouping
 ) -> list[Point]:
-    """The points in the order of time, and within a bucket of their groups.
+    """The points in the order of time, and within a bucket of their groups; `sums` has what was
+    used in each bucket.
 
     Ungrouped, every bucket has its point; otherwise those groups that have usage in it. Raises
     TooMuch.
     """
+    spans = zip(pairwise(bounds), sums, strict=True)
     if grouping == Grouping():
-        nothing = Amounts()
-        return [
-            Point(start, end, Group(), sums.get((number, Group()), nothing))
-            for number, (start, end) in enumerate(pairwise(bounds))
-        ]
-    found = [(number, group) for (number, group), amounts in sums.items() if any(amounts)]
-    if len(found) > MAX_POINTS:
-        raise TooMuch(f"there would be {len(found)} points, more than {MAX_POINTS}")
-    found.sort(key=_place)
+        return [Point(*span, Group(), found.get(Group(), _NOTHING)) for span, found in spans]
+    used = [[group for group, one in found.items() if one != _NOTHING] for found in sums]
+    if (number := sum(map(len, used))) > MAX_POINTS:
+        raise TooMuch(f"there would be {number} points, more than {MAX_POINTS}")
+    # The same groups are in many buckets: comparing their names once is enough.
+    place = {group: at for at, group in enumerate(sorted(set().union(*used), key=_place))}
     return [
-        Point(bounds[number], bounds[number + 1], group, sums[number, group])
-        for number, group in found
+        Point(start, end, group, found[group])
+        for ((start, end), found), groups in zip(spans, used, strict=True)
+        for group in sorted(groups, key=place.__getitem__)
     ]
 
 
-def _place(point: tuple[int, Group]) -> tuple[int, list[tuple[bool, str]]]:
+def _place(group: Group) -> list[tuple[bool, str]]:
     """Where there is no name comes last."""
-    number, group = point
-    return number, [(name is None, name or "") for name in group]
+    return [(name is None, name or "") for name in group]

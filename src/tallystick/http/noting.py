@@ -25,6 +25,7 @@ MOST_EVENTS: Final = 100
 """Rejected events that a note names."""
 _LONGEST_REASON: Final = 500
 _DIMENSIONS: Final = "/dimensions"
+_GROUPS: Final = "?group_by"
 
 
 def note_refused(
@@ -72,6 +73,8 @@ def _reason(envelope: Mapping[str, Any]) -> str:
         before, dimensions, name = error["pointer"].partition(f"{_DIMENSIONS}/")
         if error["code"] == "duplicate_key":
             return "a key occurs twice in one object"
+        if error["pointer"] == _GROUPS:
+            return "query parameter 'group_by' names what usage cannot be grouped by"
         if dimensions and name:
             return f"{before}{_DIMENSIONS}: {error['message']}"
     reason: str = envelope["details"]["reason"]

@@ -31,6 +31,7 @@ class Subject(enum.Enum):
     HOLD = enum.auto()
     CAPTURE = enum.auto()
     REVERSAL = enum.auto()
+    ERASURE = enum.auto()
     TERMS = enum.auto()
     """Whatever operators ask for."""
 
@@ -149,7 +150,7 @@ def _not_active(refusal: Refusal, asked: Asked) -> ApiError:
 
 
 def _other_teamspace(_: Refusal, asked: Asked) -> ApiError:
-    what = "event" if asked.about is Subject.REVERSAL else "hold"
+    what = "hold" if asked.about in {Subject.HOLD, Subject.CAPTURE} else "event"
     return ApiError(
         "permission_denied",
         f"the {what} is not of the teamspace {asked.teamspace_id}, for which this key acts",

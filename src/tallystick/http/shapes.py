@@ -14,6 +14,7 @@ from tallystick.domain.periods import InvalidInstant, parse_instant
 from tallystick.domain.quantities import MAX_DIGITS
 from tallystick.http.errors import ApiError, FieldError
 from tallystick.http.operations import Answer, Parameter, answer
+from tallystick.http.wire import decode_strictly
 from tallystick.ledger.reading import Page, UnknownCursor
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A request body: unknown fields are refused."""
 
 
+class Nothing(Request, kw_only=True):
+    """The body of a request that says all in its path: empty, or `{}`."""
+
+
 class Response(msgspec.Struct, kw_only=True):
     """A response body."""
 
@@ -105,6 +110,14 @@ def read_page(query: Mapping[str, str]) -> Page:
     if order not in {"asc", "desc"}:
         raise bad_parameter("order", "must be asc or desc")
     return Page(int(text), query.get("after"), query.get("before"), order == "asc")
+
+
+_decode_nothing: Final = msgspec.json.Decoder(Nothing)
+
+
+def read_nothing(body: bytes) -> None:
+    """Raises 422 where a request that says all in its path says something in its body as well."""
+    decode_strictly(_decode_nothing, body or b"{}")
 
 
 async def list_answer(

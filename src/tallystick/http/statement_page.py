@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from tallystick.domain.credits import format_credits
-from tallystick.domain.periods import format_instant
+from tallystick.domain.periods import format_instant, local_offset
 from tallystick.http.markup import Html, join, tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tallystick.domain.statements import Statement, UsageLine
 
@@ -28,8 +29,10 @@ CONTENT_SECURITY_POLICY: Final = (
 ).encode()
 
 
-def render_statement(statement: Statement, organization: str) -> bytes:
-    """The page, UTF-8; `organization` is its name."""
+def render_statement(
+    statement: Statement, organization: str, teamspaces: Mapping[str, str]
+) -> bytes:
+    """The page, UTF-8; `organization` is its name, `teamspaces` are theirs, by id."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -44,7 +47,7 @@ def render_statement(statement: Statement, organization: str) -> bytes:
             "main",
             _masthead(statement, organization),
             _balance(statement),
-            _usage(statement),
+            _usage(statement, _labels(teamspaces)),
             _foot(statement),
         ),
     )
@@ -60,24 +63,29 @@ def _masthead(statement: Statement, organization: str) -> Html:
         tag(
             "p",
             f"Period {statement.index}: ",
-            _time(statement.start),
+            _time(statement.start, statement.timezone),
             " to ",
-            _time(statement.end),
+            _time(statement.end, statement.timezone),
             class_="when",
         ),
-        tag(
-            "p",
-            f"Its days are those of {statement.timezone}; times here are in UTC.",
-            class_="note",
-        ),
+        tag("p", f"Times are those of {statement.timezone}.", class_="note"),
     )
 
 
-def _time(instant: int) -> Html:
-    """To the minute, or as exactly as it takes; a time element says all of it."""
-    exact = format_instant(instant)
-    minute, rest = exact[:16].replace("T", " "), exact[16:]
-    return tag("time", minute if rest == ":00.000000Z" else exact, datetime=exact)
+def _time(instant: int, timezone: str) -> Html:
+    """As clocks there show it, to the minute or as exactly as it takes; a time element says all."""
+    local = format_instant(instant + local_offset(instant, timezone)).removesuffix("Z")
+    shown = local.replace("T", " ").removesuffix(".000000").removesuffix(":00")
+    return tag("time", shown, datetime=format_instant(instant))
+
+
+def _labels(teamspaces: Mapping[str, str]) -> dict[str, str]:
+    """What teamspaces are called here: by name, and where two have the same one, by id too."""
+    times = Counter(teamspaces.values())
+    return {
+        name: label if times[label] == 1 else f"{label} ({name})"
+        for name, label in teamspaces.items()
+    }
 
 
 def _balance(statement: Statement) -> Html:
@@ -107,7 +115,7 @@ def _amount(micro: int) -> str:
     return f"{int(whole):,}{point}{decimals}"
 
 
-def _usage(statement: Statement) -> Html:
+def _usage(statement: Statement, labels: Mapping[str, str]) -> Html:
     if not statement.usage:
         return tag("p", "Nothing was used.", class_="note")
     columns = (("Meter", "col"), ("Teamspace", "col"), ("Events", "col"), ("Credits", "col"))
@@ -121,15 +129,15 @@ def _usage(statement: Statement) -> Html:
             tag("td", _amount(statement.consumed)),
         ),
     )
-    body = tag("tbody", *(_usage_line(line) for line in statement.usage))
+    body = tag("tbody", *(_usage_line(line, labels) for line in statement.usage))
     table = tag("table", tag("caption", "Usage"), head, body, foot, class_="usage")
     return tag("div", table, class_="wide", tabindex="0")
 
 
-def _usage_line(line: UsageLine) -> Html:
+def _usage_line(line: UsageLine, labels: Mapping[str, str]) -> Html:
     def cells() -> Iterator[Html]:
         yield tag("td", line.meter or tag("i", "none"))
-        yield tag("td", line.teamspace_id or tag("i", "none"))
+        yield tag("td", labels.get(line.teamspace_id, line.teamspace_id) or tag("i", "none"))
         yield tag("td", f"{line.events:,}")
         yield tag("td", _amount(line.credits))
 
@@ -140,5 +148,10 @@ def _foot(statement: Statement) -> Html:
     said = "The period is over." if statement.is_over else "The period still runs."
     return tag(
         "footer",
-        tag("p", f"{said} As of {format_instant(statement.as_of)}. Amounts are exact credits."),
+        tag(
+            "p",
+            f"{said} As of ",
+            _time(statement.as_of, statement.timezone),
+            ". Amounts are exact credits.",
+        ),
     )

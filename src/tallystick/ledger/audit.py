@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tallystick.domain.account import Account
     from tallystick.domain.budgets import Budget
     from tallystick.domain.entries import Entry
-    from tallystick.domain.grants import Grant
+    from tallystick.domain.grants import Drawn, Grant
     from tallystick.domain.holds import Hold
     from tallystick.domain.prices import Price
     from tallystick.domain.replay import Standing
@@ -73,8 +73,9 @@ def fields_of(row: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
     return {each.name: getattr(row, each.name) for each in fields(row)}
 
 
-Written = tuple["Entry", bytes]
-"""An entry as it stands in the database, and the hash beside it."""
+Written = tuple[Any, ...]
+"""An entry as it stands in the database: columns in the order of `Entry`'s fields, the kind as its
+value and `drawn` as the text that it is spelled as; and the hash beside them."""
 
 Indexed = tuple[str, int, str]
 """A line of the index of usage events: organization, sequence, event id."""
@@ -102,8 +103,17 @@ class Audit(Protocol):
         """Every organization that any table names, in ascending order of the id."""
         ...
 
-    def entries(self, organization_id: str) -> Iterator[Sequence[Written]]:
-        """The entries by sequence, a batch at a time."""
+    def entries(self, organization_id: str) -> Iterator[Written]:
+        """The entries by sequence, unread."""
+        ...
+
+    def entry(self, written: Written) -> Entry:
+        """Reads an entry. Raises Disagreement where that cannot be, or it is spelled otherwise than
+        entries are."""
+        ...
+
+    def spelled(self, drawn: Drawn) -> str:
+        """The one text that says what was drawn; amounts are decimal in it."""
         ...
 
     def events(self, organization_id: str) -> Iterator[Indexed]:

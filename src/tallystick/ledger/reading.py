@@ -165,8 +165,8 @@ class Reader(Protocol):
 
     async def usage_between(
         self, organization_id: str, bounds: Sequence[int], grouping: Grouping
-    ) -> Mapping[tuple[int, Group], Amounts]:
-        """What was used in [bounds[n], bounds[n + 1]), by n and group, as of one moment.
+    ) -> Sequence[Mapping[Group, Amounts]]:
+        """What was used in each [bounds[n], bounds[n + 1]), by group, as of one moment.
 
         Bounds are multiples of fifteen minutes. Where a dimension is asked for, usage without it
         has the value None, so that the groups of a bucket always come to all of its usage.

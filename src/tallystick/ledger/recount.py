@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from tallystick.domain.entries import GENESIS, EntryKind, link
+from tallystick.domain.entries import GENESIS, EntryKind, link, plain_usage_linker
 from tallystick.domain.errors import CorruptLedger
 from tallystick.domain.grants import GrantKind
 from tallystick.domain.holds import HoldStatus
@@ -24,7 +24,7 @@ from tallystick.ledger.audit import compare_row, different, fields_of
 from tallystick.ledger.work import period_row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
 
     from tallystick.domain.entries import Entry
     from tallystick.domain.holds import Hold
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _NO_EVENT: Final[Indexed] = ("", 0, "")
 _NONSENSE: Final = (CorruptLedger, KeyError, TypeError, ValueError)
 """What entries raise that are chained properly and still make no sense."""
+_USAGE_BOOKED: Final = EntryKind.USAGE_BOOKED.value
+_STRETCH: Final = 1024
+"""Entries after which progress is told at the latest."""
 _BALANCES: Final = ("remaining", "consumed", "overage", "held")
 
 Totals = dict[tuple[Any, ...], list[int]]
@@ -59,8 +62,12 @@ class Recount:
         self.holds_placed = 0
         self._anchored = anchored
         self._events = audit.events(organization_id)
+        self._indexed = next(self._events, _NO_EVENT)
         self._milestones = audit.milestones(organization_id)
         self._milestone = next(self._milestones, None)
+        self._stop = self._next_stop()
+        # The grant that usage drew from last, alone.
+        self._grant_id = ""
         # By period, bucket and who: split up once, in the end.
         self._booked: Totals = {}
         self._counting: tuple[Any, ...] = ()
@@ -71,33 +78,111 @@ class Recount:
     def walk(self, tick: Callable[[int], None]) -> None:
         """All entries; raises Disagreement at the first that does not follow. `tick` is told how
         many have been walked since it was told last."""
-        for batch in self.audit.entries(self.organization_id):
-            self._walk(batch)
-            tick(len(batch))
+        entries = self.audit.entries(self.organization_id)
+        told = 0
+        while (written := self._pass_plain_usage(entries)) is not None:
+            self._step(written)
+            if self.standing.sequence == self._stop:
+                tick(self._stop - told)
+                told = self._stop
+                self._look_up()
         sequence = self.standing.sequence
+        tick(sequence - told)
         if self._anchored is not None and self._anchored.sequence > sequence:
             why = "the anchor knows a longer chain: entries were taken away"
             raise different("entries", {}, "sequence", sequence, self._anchored.sequence, why)
-        if (event := next(self._events, None)) is not None:
-            raise _no_entry(event)
+        if self._indexed is not _NO_EVENT:
+            raise _no_entry(self._indexed)
         if self._milestone is not None:
             raise _misplaced(self._milestone)
 
-    def _walk(self, batch: Sequence[Written]) -> None:
-        head, sequence = self.head, self.standing.sequence
-        anchored = 0 if self._anchored is None else self._anchored.sequence
-        milestone = 0 if self._milestone is None else self._milestone.sequence
-        for entry, said in batch:
-            sequence += 1
-            head = link(entry, head)
-            if entry.sequence != sequence or said != head:
-                raise _broken(entry, said, sequence, head)
-            self._take(entry)
-            if sequence == anchored:
-                self._pass_anchor(head)
-            if sequence == milestone:
-                milestone = self._pass_milestone()
+    def _pass_plain_usage(self, entries: Iterator[Written]) -> Written | None:
+        """Goes past usage that is covered by the grant last drawn from, and is right in all that
+        `_step` would look at; gives the first entry that is not, or None at the end.
+
+        Here is where a verifier spends its time. So this judges nothing and names nothing: what it
+        does not go past is untouched, and `_step` says whether it is wrong or merely something
+        else.
+        """
+        standing = self.standing
+        grant = standing.grants.get(self._grant_id)
+        if grant is None:
+            return next(entries, None)
+        unheld = grant.remaining - grant.held
+        start, _, end = self.audit.spelled(((grant.id, 0),)).rpartition("0")
+        link_usage = plain_usage_linker(self.organization_id, grant.id)
+        sequence, head, now = standing.sequence, self.head, standing.booked_at
+        remaining, consumed = standing.remaining, standing.consumed
+        overage, held = standing.overage, standing.held
+        period, period_end, stop = standing.period_index, standing.period_end, self._stop
+        events, indexed = self._events, self._indexed
+        counting, total = self._counting, self._total
+        written = None
+        for written in entries:
+            # fmt: off
+            (_, number, kind, used, drawn, grant_id, event_id, hold_id, teamspace_id, api_key_id,
+             meter, occurred_at, booked_at, remaining_after, consumed_after, overage_after,
+             held_after, detail, content, said) = written
+            if not (
+                kind == _USAGE_BOOKED
+                and grant_id is hold_id is detail is None
+                and occurred_at is not None and content is not None
+                and drawn == f"{start}{used}{end}" and used < unheld
+                and number == sequence + 1 < stop
+                and now <= booked_at < period_end
+                and remaining_after == remaining - used and consumed_after == consumed + used
+                and overage_after == overage and held_after == held
+                and indexed[1] == number and indexed[2] == event_id
+                and said == (following := link_usage(
+                    head, number, used, event_id, teamspace_id, api_key_id, meter, occurred_at,
+                    booked_at, remaining_after, consumed_after, overage_after, held_after, content
+                ))
+            ):
+                break
+            # fmt: on
+            sequence, head, now = number, following, booked_at
+            unheld -= used
+            remaining, consumed = remaining_after, consumed_after
+            indexed = next(events, _NO_EVENT)
+            bucket = occurred_at - occurred_at % BUCKET
+            key = (period, bucket, teamspace_id, meter, api_key_id)
+            if key != counting:
+                counting, total = key, self._booked.setdefault(key, [0, 0])
+            total[0] += used
+            total[1] += 1
+        else:
+            written = None
+        standing.sequence, standing.booked_at, self.head = sequence, now, head
+        standing.remaining, standing.consumed = remaining, consumed
+        grant.remaining = unheld + grant.held
+        self._indexed, self._counting, self._total = indexed, counting, total
+        return written
+
+    def _step(self, written: Written) -> None:
+        """One entry of any kind."""
+        entry, said = self.audit.entry(written), written[-1]
+        sequence = self.standing.sequence + 1
+        head = link(entry, self.head)
+        if entry.sequence != sequence or said != head:
+            raise _broken(entry, said, sequence, head)
         self.head = head
+        self._take(entry)
+
+    def _look_up(self) -> None:
+        """Compares what stands beside the entry that has just been walked."""
+        sequence = self.standing.sequence
+        if self._anchored is not None and sequence == self._anchored.sequence:
+            self._pass_anchor(self._anchored)
+        if self._milestone is not None and sequence == self._milestone.sequence:
+            self._pass_milestone(self._milestone)
+        self._stop = self._next_stop()
+
+    def _next_stop(self) -> int:
+        """The sequence after which to look up again."""
+        sequence = self.standing.sequence
+        due = [sequence + _STRETCH]
+        due += (mark.sequence for mark in (self._anchored, self._milestone) if mark is not None)
+        return min(stop for stop in due if stop > sequence)
 
     def _take(self, entry: Entry) -> None:
         try:
@@ -129,9 +214,12 @@ class Recount:
             self._total = self._booked.setdefault(key, [0, 0])
         self._total[0] += entry.credits
         self._total[1] += 1
-        indexed = next(self._events, _NO_EVENT)
+        indexed = self._indexed
         if indexed[1] != entry.sequence or indexed[2] != entry.event_id:
             raise _not_indexed(entry, indexed)
+        self._indexed = next(self._events, _NO_EVENT)
+        if len(entry.drawn) == 1:
+            [(self._grant_id, _)] = entry.drawn
 
     def _check_rating(self, entry: Entry) -> None:
         """Usage whose credits a price made of a quantity."""
@@ -204,26 +292,22 @@ class Recount:
 
     # ── compared in passing ──
 
-    def _pass_anchor(self, head: bytes) -> None:
-        if self._anchored is not None and head != self._anchored.hash:
-            key = {"sequence": self._anchored.sequence}
+    def _pass_anchor(self, anchored: Head) -> None:
+        if self.head != anchored.hash:
+            key = {"sequence": anchored.sequence}
             why = "the anchor knows another chain: it was written anew"
-            raise different("entries", key, "hash", head, self._anchored.hash, why)
+            raise different("entries", key, "hash", self.head, anchored.hash, why)
 
-    def _pass_milestone(self) -> int:
-        """Compares the milestone that stands here; the sequence of the next one, or 0."""
-        if self._milestone is not None:
-            standing = self.standing
-            grants = {
-                grant.id: grant
-                for grant in standing.grants.values()
-                if grant.remaining or grant.id == self.allowance_grant_id
-            }
-            expected = fields_of(standing) | {"grants": grants}
-            key = {"sequence": standing.sequence}
-            compare_row("milestones", key, self._milestone, expected)
+    def _pass_milestone(self, milestone: Standing) -> None:
+        standing = self.standing
+        grants = {
+            grant.id: grant
+            for grant in standing.grants.values()
+            if grant.remaining or grant.id == self.allowance_grant_id
+        }
+        expected = fields_of(standing) | {"grants": grants}
+        compare_row("milestones", {"sequence": standing.sequence}, milestone, expected)
         self._milestone = next(self._milestones, None)
-        return 0 if self._milestone is None else self._milestone.sequence
 
     def _pass_hold(self, hold_id: str) -> None:
         """Compares a hold that has just ended: nothing changes it any more."""

@@ -14,7 +14,7 @@ from tallystick.domain.commands import (
     Outcome,
 )
 from tallystick.domain.decide import decide
-from tallystick.domain.errors import Refusal
+from tallystick.domain.errors import Reason, Refusal
 from tallystick.ledger.naming import earlier, note, want
 from tallystick.ledger.ports import Replay
 
@@ -114,10 +114,14 @@ class NoSuchEvent(NamedTuple):
 
 class EraseDimensions(NamedTuple):
     """Erases the dimensions of a usage event, and of the hold that it came out of; where that has
-    been done, or there are none, it does nothing."""
+    been done, or there are none, it does nothing.
+
+    `acting_for` is the only teamspace whose events may be erased; None: any.
+    """
 
     organization_id: str
     event_id: str
+    acting_for: str | None = None
 
     @property
     def weight(self) -> int:
@@ -128,11 +132,13 @@ class EraseDimensions(NamedTuple):
         wanted.events.add((self.organization_id, self.event_id))
         wanted.reversals.add((self.organization_id, self.event_id))
 
-    def decide(self, work: Work) -> NoSuchEvent | None:
+    def decide(self, work: Work) -> NoSuchEvent | Refusal | None:
         name = (self.organization_id, self.event_id)
         entry = work.snapshot.events.get(name)
         if entry is None:
             return NoSuchEvent(self.event_id)
+        if self.acting_for not in {None, entry.teamspace_id}:
+            return Refusal(reason=Reason.OTHER_TEAMSPACE)
         kept = work.snapshot.dimensions.get(name)
         if kept is not None and kept.erased_at is None:
             work.erase_dimensions(entry, kept)

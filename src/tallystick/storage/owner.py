@@ -117,7 +117,10 @@ def _open_private(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE)
     except OSError as error:
-        raise StoreNotUsable(f"cannot open {path}: {error.strerror}") from error
+        raise StoreNotUsable(
+            f"cannot open {path}: {error.strerror}. Name a database in a folder that is there and "
+            "that you may write to, or make the folder."
+        ) from error
 
 
 def _refuse_access_by_others(path: Path) -> None:

@@ -163,13 +163,8 @@ def grant_row(organization_id: str, grant: Grant) -> Row:
 
 def entry_from(row: Sequence[Any]) -> Entry:
     """An entry from its 19 columns, in the order of its fields."""
-    return entry_of(row, drawn_from(row[4]))
-
-
-def entry_of(row: Sequence[Any], drawn: Drawn) -> Entry:
-    """The same, where what it drew has been read already."""
     # Past the constructor, which is a function of Python's: every entry comes by here.
-    return tuple.__new__(Entry, (*row[:2], _KINDS[row[2]], row[3], drawn, *row[5:19]))
+    return tuple.__new__(Entry, (*row[:2], _KINDS[row[2]], row[3], drawn_from(row[4]), *row[5:19]))
 
 
 def drawn_from(text: str) -> Drawn:

@@ -14,7 +14,7 @@ asked for in that order.
 
 from __future__ import annotations
 
-from itertools import groupby, islice
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -45,21 +45,19 @@ if TYPE_CHECKING:
 
     from tallystick.domain.account import Account
     from tallystick.domain.budgets import Budget
+    from tallystick.domain.entries import Entry
     from tallystick.domain.grants import Drawn, Grant
     from tallystick.domain.holds import Hold
     from tallystick.domain.prices import Price
     from tallystick.domain.replay import Standing
-    from tallystick.ledger.audit import Disagreement, Indexed, Written
+    from tallystick.ledger.audit import Indexed, Written
     from tallystick.ledger.ports import PeriodRow
     from tallystick.storage.rows import Row
 
 T = TypeVar("T")
 
 _SQL: Final = load_statements("sqlite", "reader", "audit")
-_BATCH: Final = 1024
-_CREDITS: Final = 3
 _DRAWN: Final = 4
-_HASH: Final = 19
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, KeyError, TypeError)
 
 
@@ -128,12 +126,24 @@ class SqliteAudit:
 
     # ── what grows with use ──
 
-    def entries(self, organization_id: str) -> Iterator[Sequence[Written]]:
+    def entries(self, organization_id: str) -> Iterator[Written]:
         with translating():
-            cursor = self._connection.execute(_SQL["audit_entries"], (organization_id,))
-            read = _EntryReader()
-            while batch := list(islice(cursor, _BATCH)):
-                yield list(map(read, batch))
+            yield from self._connection.execute(_SQL["audit_entries"], (organization_id,))
+
+    def entry(self, written: Written) -> Entry:
+        try:
+            entry = rows.entry_from(written)
+        except _UNREADABLE as error:
+            why = f"it cannot be read: {error!r}"
+            raise different("entries", _sequence(written), None, written, None, why) from error
+        said, spelled = written[_DRAWN], self.spelled(entry.drawn)
+        if said != spelled:
+            why = "nobody writes it like this"
+            raise different("entries", _sequence(written), "drawn", said, spelled, why)
+        return entry
+
+    def spelled(self, drawn: Drawn) -> str:
+        return rows.drawn_text(drawn)
 
     def events(self, organization_id: str) -> Iterator[Indexed]:
         """Pieces of one cursor over all of the index."""
@@ -251,40 +261,5 @@ def _strictly(table: str, columns: Sequence[str], row: Sequence[Any], kind: _Kin
     return value
 
 
-class _EntryReader:
-    """Reads the entries of one organization. Nearly all are covered by the grant that the one
-    before drew from, which is seen without decoding anything."""
-
-    def __init__(self) -> None:
-        self._start = "none yet"
-        self._grant_id = ""
-
-    def __call__(self, row: Sequence[Any]) -> Written:
-        if row[_DRAWN] == f"{self._start}{row[_CREDITS]}]]":
-            drawn: Drawn = ((self._grant_id, row[_CREDITS]),)
-        else:
-            drawn = self._decoded(row)
-        try:
-            return rows.entry_of(row, drawn), row[_HASH]
-        except _UNREADABLE as error:
-            raise _unreadable(row, error) from error
-
-    def _decoded(self, row: Sequence[Any]) -> Drawn:
-        text = row[_DRAWN]
-        try:
-            drawn = rows.drawn_from(text)
-        except _UNREADABLE as error:
-            raise _unreadable(row, error) from error
-        said_again = rows.drawn_text(drawn)
-        if said_again != text:
-            why = "nobody writes it like this"
-            raise different("entries", {"sequence": row[1]}, "drawn", text, said_again, why)
-        if len(drawn) == 1:
-            [(self._grant_id, amount)] = drawn
-            self._start = text.removesuffix(f"{amount}]]")
-        return drawn
-
-
-def _unreadable(row: Sequence[Any], error: Exception) -> Disagreement:
-    why = f"it cannot be read: {error!r}"
-    return different("entries", {"sequence": row[1]}, None, row, None, why)
+def _sequence(written: Written) -> dict[str, object]:
+    return {"sequence": written[1]}

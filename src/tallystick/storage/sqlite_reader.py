@@ -235,11 +235,11 @@ class SqliteReader:
 
     async def usage_between(
         self, organization_id: str, bounds: Sequence[int], grouping: Grouping
-    ) -> Mapping[tuple[int, Group], Amounts]:
+    ) -> Sequence[Mapping[Group, Amounts]]:
         connection = await self._slowly(self._connect)
         try:
             search = UsageSearch(connection, organization_id, bounds, grouping)
-            await self._slowly(lambda: connection.execute(_SQL["begin_reading"]).fetchall())
+            await self._slowly(search.begin)
             while not await self._slowly(search.step):
                 pass
             return await self._slowly(search.sums)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tallystick.ledger.ports import Changes
 
-_SQL: Final = load_statements("sqlite", "usage")
+_SQL: Final = load_statements("sqlite", "reader", "usage")
 _ALL: Final = ""
 """The dimension under which all usage is counted."""
 STRETCH: Final = 32
@@ -73,10 +73,10 @@ def _erase(connection: apsw.Connection, changes: Changes) -> None:
         connection.execute(_SQL["overwrite_what_costs_nothing"]).fetchall()
 
 
-_Bucket = dict[Group, list[int]]
-"""Micro-credits and events, by group."""
-_Names = tuple[str, ...]
-"""Dimension, value, teamspace, meter and key, as rows have them."""
+_Names = tuple[str, str, str, str]
+"""Value, teamspace, meter and key, as rows have them."""
+_Found = dict[_Names, list[int]]
+"""Micro-credits and events in a bucket."""
 
 
 class _Statements(NamedTuple):
@@ -102,6 +102,20 @@ class _Run(NamedTuple):
     cut_at: int | None
 
 
+class _Groups(dict[_Names, Group]):
+    """Groups by the names in rows; each is made once, however many buckets have it."""
+
+    def __init__(self, grouping: Grouping, *, valued: bool) -> None:
+        super().__init__()
+        self._grouping = grouping
+        self._valued = valued
+
+    def __missing__(self, names: _Names) -> Group:
+        value, *others = names
+        group = self[names] = self._grouping.group(others, value if self._valued else None)
+        return group
+
+
 class UsageSearch:
     """The usage between bounds, added up step by step."""
 
@@ -120,32 +134,47 @@ class UsageSearch:
         self._statements = _BY_TEAMSPACE if grouping.by_teamspace else _TOGETHER
         if grouping.by_meter or grouping.by_key:
             self._statements, self._flags = _BY_ANY, grouping[:3]
-        self._buckets: list[_Bucket] = [{} for _ in bounds[1:]]
-        self._outside: _Bucket = {}
-        self._groups: dict[_Names, Group] = {}
+        self._whole: list[_Found] = [{} for _ in bounds[1:]]
+        self._valued: list[_Found] = [{} for _ in bounds[1:]]
+        self._outside: _Found = {}
+        self._without_value = _Groups(grouping, valued=False)
+        self._with_value = _Groups(grouping, valued=True)
         self._work = self._read()
+
+    def begin(self) -> None:
+        """Begins the transaction in which all is read."""
+        self._connection.execute(_SQL["series_settings"]).fetchall()
+        self._connection.execute(_SQL["begin_reading"]).fetchall()
 
     def step(self) -> bool:
         """Reads the next stretch; whether there is none."""
         return next(self._work, self) is self
 
-    def sums(self) -> dict[tuple[int, Group], Amounts]:
-        """What was found, by the number of the bucket; complete when a step has said so."""
-        return {
-            (number, group): Amounts(*amounts)
-            for number, bucket in enumerate(self._buckets)
-            for group, amounts in bucket.items()
-        }
+    def sums(self) -> list[dict[Group, Amounts]]:
+        """What was found, bucket by bucket; complete when a step has said so. Once only."""
+        return list(map(self._named, self._whole, self._valued))
+
+    def _named(self, whole: _Found, valued: _Found) -> dict[Group, Amounts]:
+        for names, (used, events) in valued.items():
+            # It has been counted among all usage, as without the dimension.
+            _add(whole, ("", *names[1:]), -used, -events)
+        without, with_value = self._without_value, self._with_value
+        named = {without[names]: Amounts._make(found) for names, found in whole.items()}
+        named.update((with_value[names], Amounts._make(found)) for names, found in valued.items())
+        return named
 
     def _read(self) -> Iterator[None]:
-        dimension = self._grouping.dimension
-        for name in (_ALL,) if dimension is None else (_ALL, dimension):
-            for run in self._runs():
-                if run.cut_at is None:
-                    self._add_quarters(name, run)
-                else:
-                    self._add_days(name, run, run.cut_at)
-                yield
+        yield from self._read_dimension(_ALL, self._whole)
+        if self._grouping.dimension is not None:
+            yield from self._read_dimension(self._grouping.dimension, self._valued)
+
+    def _read_dimension(self, dimension: str, buckets: list[_Found]) -> Iterator[None]:
+        for run in self._runs():
+            if run.cut_at is None:
+                self._add_quarters(dimension, buckets, run)
+            else:
+                self._add_days(dimension, buckets, run, run.cut_at)
+            yield
 
     def _runs(self) -> Iterator[_Run]:
         """The days of UTC that the bounds span, those alike together, in stretches."""
@@ -166,68 +195,54 @@ class UsageSearch:
         inside = [cut - day for cut in self._bounds[first : first + 2] if cut < day + DAY]
         return None if len(inside) > 1 else sum(inside)
 
-    def _add_days(self, dimension: str, run: _Run, cut_at: int) -> None:
+    def _add_days(self, dimension: str, buckets: list[_Found], run: _Run, cut_at: int) -> None:
         hour = cut_at // HOUR
         before = after = self._outside
         present = -1
+        found = self._rows(self._statements.days, dimension, run.start, run.end, hour)
         # Row by row: at each of them SQLite lets go of the interpreter, and the loop can go on.
-        for day, *names, used, events, used_before, events_before in self._rows(
-            self._statements.days, dimension, run.start, run.end, hour
-        ):
+        for day, value, teamspace, meter, key, used, events, used_before, events_before in found:
             if day != present:
-                present, before, after = day, self._bucket(day), self._bucket(day + cut_at)
-            name = (dimension, *names)
-            if cut_at:
-                self._put(before, name, used_before, events_before)
-            self._put(after, name, used - used_before, events - events_before)
+                present = day
+                before, after = self._at(buckets, day), self._at(buckets, day + cut_at)
+            names = value, teamspace, meter, key
+            if used_before or events_before:
+                _add(before, names, used_before, events_before)
+            _add(after, names, used - used_before, events - events_before)
         if cut_at % HOUR:
             for day in range(run.start, run.end, DAY):
-                self._move_quarters(dimension, day, hour * HOUR, cut_at)
+                self._move_quarters(dimension, buckets, day + hour * HOUR, day + cut_at)
 
-    def _move_quarters(self, dimension: str, day: int, start: int, cut_at: int) -> None:
+    def _move_quarters(
+        self, dimension: str, buckets: list[_Found], start: int, cut_at: int
+    ) -> None:
         """They were counted as after the cut, and lie before it."""
-        before, after = self._bucket(day), self._bucket(day + cut_at)
-        moved = (day + start, day + cut_at)
-        for _, *names, used, events in self._rows(self._statements.quarters, dimension, *moved):
-            name = (dimension, *names)
-            self._put(before, name, used, events)
-            self._put(after, name, -used, -events)
+        before, after = self._at(buckets, start), self._at(buckets, cut_at)
+        found = self._rows(self._statements.quarters, dimension, start, cut_at)
+        for _, value, teamspace, meter, key, used, events in found:
+            names = value, teamspace, meter, key
+            _add(before, names, used, events)
+            _add(after, names, -used, -events)
 
-    def _add_quarters(self, dimension: str, run: _Run) -> None:
+    def _add_quarters(self, dimension: str, buckets: list[_Found], run: _Run) -> None:
         found = self._rows(self._statements.quarters, dimension, run.start, run.end)
-        for at, *names, used, events in found:
-            self._put(self._bucket(at), (dimension, *names), used, events)
+        for at, value, teamspace, meter, key, used, events in found:
+            _add(self._at(buckets, at), (value, teamspace, meter, key), used, events)
 
     def _rows(self, statement: str, dimension: str, *span: int) -> apsw.Cursor:
         key = (self._organization_id, dimension, *span, *self._flags)
         return self._connection.execute(statement, key)
 
-    def _bucket(self, at: int) -> _Bucket:
-        """The bucket that contains `at`; what belongs to none is put outside."""
-        number = bisect_right(self._bounds, at) - 1
-        return self._buckets[number] if 0 <= number < len(self._buckets) else self._outside
-
-    def _put(self, bucket: _Bucket, name: _Names, used: int, events: int) -> None:
-        if not (used or events):
-            return
-        _add(bucket, self._group(name), used, events)
-        if name[0] != _ALL:
-            # It has been counted among all usage, as without the dimension.
-            _add(bucket, self._group((_ALL, "", *name[2:])), -used, -events)
-
-    def _group(self, name: _Names) -> Group:
-        found = self._groups.get(name)
-        if found is None:
-            dimension, value, *names = name
-            group = self._grouping.group(names, None if dimension == _ALL else value)
-            found = self._groups[name] = group
-        return found
+    def _at(self, buckets: list[_Found], instant: int) -> _Found:
+        """The bucket that contains it; what belongs to none is put outside."""
+        number = bisect_right(self._bounds, instant) - 1
+        return buckets[number] if 0 <= number < len(buckets) else self._outside
 
 
-def _add(bucket: _Bucket, group: Group, used: int, events: int) -> None:
-    amounts = bucket.get(group)
+def _add(bucket: _Found, names: _Names, used: int, events: int) -> None:
+    amounts = bucket.get(names)
     if amounts is None:
-        bucket[group] = [used, events]
+        bucket[names] = [used, events]
     else:
         amounts[0] += used
         amounts[1] += events

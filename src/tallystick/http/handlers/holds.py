@@ -17,7 +17,7 @@ from tallystick.domain.commands import (
 )
 from tallystick.domain.directory import Scope
 from tallystick.domain.holds import HoldStatus
-from tallystick.http.errors import invalid
+from tallystick.http.errors import ApiError, Rejected, invalid
 from tallystick.http.handlers.receipts import receipt_json
 from tallystick.http.handlers.usage_events import (
     ID_RULE,
@@ -40,11 +40,13 @@ from tallystick.http.shapes import (
     PAGING,
     Amount,
     CallerId,
+    Nothing,
     Request,
     bad_parameter,
     list_answer,
     list_type,
     not_found,
+    read_nothing,
     read_page,
 )
 from tallystick.http.views import HoldView, hold_view
@@ -136,7 +138,14 @@ def place_hold(call: Call) -> Awaitable[Answer]:
 
 def _show_placed(outcome: object, asked: Asked) -> Shown:
     held = expect_alone(Held, outcome, asked)
-    return Shown(200 if held.duplicate else 201, hold_view(held.hold))
+    return _shown(200 if held.duplicate else 201, held.hold)
+
+
+def _shown(status: int, hold: Hold) -> Shown:
+    """A repetition is told no dimensions: they can be erased, an answer that is kept cannot."""
+    view = hold_view(hold)
+    again = None if view.dimensions is None else msgspec.structs.replace(view, dimensions=None)
+    return Shown(status, view, again)
 
 
 def capture_hold(call: Call) -> Awaitable[Answer]:
@@ -155,7 +164,15 @@ def capture_hold(call: Call) -> Awaitable[Answer]:
         salt=call.service.entropy(SALT_BYTES),
         acting_for=call.principal.acting_for,
     )
-    return _carry_out(call, command, _show_captured, Subject.CAPTURE)
+
+    def show(outcome: object, asked: Asked) -> Shown:
+        try:
+            return _show_captured(outcome, asked)
+        except ApiError as error:
+            error.rejected = Rejected(1, [command.booked_as])
+            raise
+
+    return _carry_out(call, command, show, Subject.CAPTURE)
 
 
 def _event_id(body: Capture) -> str | None:
@@ -195,6 +212,7 @@ def _show_captured(outcome: object, asked: Asked) -> Shown:
 
 
 def release_hold(call: Call) -> Awaitable[Answer]:
+    read_nothing(call.body)
     command = ReleaseHold(
         hold_id=call.params["hold_id"],
         acting_for=call.principal.acting_for,
@@ -213,7 +231,7 @@ def extend_hold(call: Call) -> Awaitable[Answer]:
 
 
 def _show_held(outcome: object, asked: Asked) -> Shown:
-    return Shown(200, hold_view(expect_alone(Held, outcome, asked).hold))
+    return _shown(200, expect_alone(Held, outcome, asked).hold)
 
 
 def _carry_out(
@@ -333,13 +351,15 @@ OPERATIONS = (
         handle=release_hold,
         tag="Holds",
         scope=Scope.HOLDS_WRITE,
+        request=Nothing,
+        request_optional=True,
         response=HoldView,
         errors=("conflict",),
         idempotent=True,
         summary="Release a hold",
         description=(
-            "Ends the hold and gives back what is still held. What goes back to a grant that has "
-            "ended in the meantime lapses."
+            "Ends the hold and gives back all that is still held. What goes back to a grant that "
+            "has ended in the meantime lapses."
         ),
     ),
     Operation(

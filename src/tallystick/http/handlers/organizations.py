@@ -21,6 +21,7 @@ from tallystick.http.shapes import (
     CallerId,
     Credits,
     Name,
+    Nothing,
     RateLimits,
     Request,
     Response,
@@ -28,6 +29,7 @@ from tallystick.http.shapes import (
     list_answer,
     list_type,
     not_found,
+    read_nothing,
     read_page,
 )
 from tallystick.http.terms import (
@@ -102,10 +104,6 @@ class OrganizationChange(Request, kw_only=True):
     ] = "next_period"
 
 
-class Nothing(Request, kw_only=True):
-    """The body of a request that says all in its path: empty, or `{}`."""
-
-
 class OrganizationView(Response, kw_only=True):
     object: Literal["organization"] = "organization"
     id: str
@@ -127,7 +125,6 @@ class OrganizationView(Response, kw_only=True):
 
 _decode_new: Final = msgspec.json.Decoder(NewOrganization)
 _decode_change: Final = msgspec.json.Decoder(OrganizationChange)
-_decode_nothing: Final = msgspec.json.Decoder(Nothing)
 
 
 def create_organization(call: Call) -> Awaitable[Answer]:
@@ -243,7 +240,7 @@ def _plan_change(body: OrganizationChange) -> ChangePlan | None:
 
 def _set_status(status: AccountStatus) -> Callable[[Call], Awaitable[Answer]]:
     def handle(call: Call) -> Awaitable[Answer]:
-        decode_strictly(_decode_nothing, call.body or b"{}")
+        read_nothing(call.body)
         unit = UpdateOrganization(organization_id=call.organization_id, status=status)
         return carry_out(call, call.organization_id, unit, _show_state)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tallystick.domain.commands import Booked, BookUsage
+    from tallystick.domain.entries import Entry
     from tallystick.ledger.coalesce import Overloaded
     from tallystick.ledger.ports import StoreError
 
@@ -196,7 +197,7 @@ def receipt_json(booked: Booked) -> str:
             for grant_id, taken in entry.drawn
         )
         overage = format_credits(uncovered(entry))
-    rated = "" if entry.detail is None else _rated_json(entry.detail)
+    rated = "" if entry.detail is None else _rated_json(_decode_rating(entry.detail))
     return (
         f'{{"object":"usage_event","id":"{event_id}",'
         f'"status":"{"duplicate" if duplicate else "booked"}",'
@@ -207,9 +208,13 @@ def receipt_json(booked: Booked) -> str:
     )
 
 
-def _rated_json(detail: str) -> str:
-    """The part of a receipt that says how an entry with this detail was rated."""
-    rated = _decode_rating(detail)
+def rating_of(entry: Entry) -> Rating | None:
+    """How usage was rated, where its quantity was sent; None where its credits were."""
+    return None if entry.detail is None else _decode_rating(entry.detail)
+
+
+def _rated_json(rated: Rating) -> str:
+    """The part of a receipt that says how it was rated."""
     return f'"quantity":{rated.quantity},"price_id":"{rated.price_id}",'
 
 

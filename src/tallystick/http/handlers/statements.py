@@ -129,7 +129,7 @@ async def _page(call: Call, statement: Statement) -> Answer:
         raise not_found("organization")
     return Answer(
         200,
-        render_statement(statement, organization.name),
+        render_statement(statement, organization.name, await _teamspaces(call, statement)),
         _HTML_PAGE,
         (
             (b"content-security-policy", CONTENT_SECURITY_POLICY),
@@ -137,6 +137,14 @@ async def _page(call: Call, statement: Statement) -> Answer:
             (b"referrer-policy", b"no-referrer"),
         ),
     )
+
+
+async def _teamspaces(call: Call, statement: Statement) -> dict[str, str]:
+    """The names of those that used something, by id."""
+    reader = call.service.reads.reader
+    names = {line.teamspace_id for line in statement.usage}
+    found = [await reader.teamspace(call.organization_id, name) for name in sorted(names)]
+    return {each.id: each.name for each in found if each is not None}
 
 
 OPERATIONS = (

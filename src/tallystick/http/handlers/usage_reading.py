@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from tallystick.domain.directory import Scope
 from tallystick.domain.entries import uncovered
+from tallystick.domain.errors import Refusal
+from tallystick.http.handlers.receipts import rating_of
 from tallystick.http.handlers.usage_events import OnInsufficient, is_event_id
 from tallystick.http.operations import Answer, Call, Operation, answer
-from tallystick.http.shapes import Credits, Response, Time, not_found
+from tallystick.http.refusals import Asked, Subject, refusal_error
+from tallystick.http.shapes import Credits, Quantity, Response, Time, not_found
 from tallystick.http.views import DrawnView, drawn_view
 from tallystick.http.wire import credits_json, time_json
 from tallystick.ledger.units import EraseDimensions, NoSuchEvent
@@ -20,12 +23,17 @@ if TYPE_CHECKING:
 
 
 class BookedUsage(Response, kw_only=True):
-    """A usage event: its receipt, what was booked, and what has become of it since."""
+    """A usage event: its receipt, what was booked, and what has become of it since.
+
+    Where a quantity was sent, it is there with the price that made credits of it.
+    """
 
     object: Literal["usage_event"] = "usage_event"
     id: str
     status: Literal["booked"] = "booked"
     credits: Credits
+    quantity: Quantity | UnsetType = UNSET
+    price_id: str | UnsetType = UNSET
     overage: Annotated[Credits, Meta(description="What no grant covered when it was booked")]
     drawn: list[DrawnView]
     remaining: Annotated[Credits, Meta(description="Of the balance right after it")]
@@ -51,10 +59,13 @@ async def get_usage_event(call: Call) -> Answer:
 
 async def erase_usage_dimensions(call: Call) -> Answer:
     event_id = _event_id(call)
-    unit = EraseDimensions(call.organization_id, event_id)
+    who = call.principal
+    unit = EraseDimensions(call.organization_id, event_id, who.acting_for)
     outcome = await call.service.ledger.submit(call.organization_id, unit)
     if isinstance(outcome, NoSuchEvent):
         raise not_found("usage event")
+    if isinstance(outcome, Refusal):
+        raise refusal_error(outcome, Asked(Subject.ERASURE, who.teamspace_id))
     return await _answer(call, event_id)
 
 
@@ -78,9 +89,12 @@ def _view(record: UsageRecord, returned: int) -> BookedUsage:
     entry, overdraw, kept = record
     named = None if kept is None or kept.dimensions is None else dict(kept.dimensions)
     occurred_at = entry.booked_at if entry.occurred_at is None else entry.occurred_at
+    rating = rating_of(entry)
     return BookedUsage(
         id=entry.event_id or "",
         credits=credits_json(entry.credits),
+        quantity=UNSET if rating is None else Raw(rating.quantity.encode()),
+        price_id=UNSET if rating is None else rating.price_id,
         overage=credits_json(uncovered(entry)),
         drawn=drawn_view(entry.drawn),
         remaining=credits_json(entry.remaining_after),
@@ -122,9 +136,10 @@ OPERATIONS = (
         summary="Erase an event's dimensions",
         description=(
             "Takes the names and values of its dimensions out of the ledger for good; safe to "
-            "repeat. Its credits stay, and so does the proof: the chain holds a salted digest of "
-            "them, and the salt goes too. In statistics the event is counted as one without them. "
-            "Sent again, the event is a duplicate where all else is the same."
+            "repeat. The event is one of the teamspace that the key acts in, or the key is of "
+            "level account. Its credits stay, and so does the proof: the chain holds a salted "
+            "digest of them, and the salt goes too. In statistics the event is counted as one "
+            "without them. Sent again, the event is a duplicate where all else is the same."
         ),
     ),
 )
