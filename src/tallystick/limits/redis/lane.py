@@ -76,6 +76,12 @@ class Check(msgspec.Struct, gc=False):
     asking: bool = False  # the server may answer although the slot is not its own yet
 
 
+def report_end(task: asyncio.Task[None]) -> None:
+    """Says so where a task that should go on has met a bug; keys are then limited by policy."""
+    if not task.cancelled():
+        logger().error("limits in Redis stopped; restart the server", exc_info=task.exception())
+
+
 def read_answer(number: int, asked: int) -> Decision:
     """What the script says of one check, in the layout that stands in it."""
     limit = asked if asked >= 0 else ~asked
@@ -251,8 +257,7 @@ class Lane:
         self._give_up_all()
         if self._timer is not None:
             self._timer.cancel()
-        if not task.cancelled():
-            logger().error("limits in Redis stopped; restart the server", exc_info=task.exception())
+        report_end(task)
 
     # --- flights ---
 

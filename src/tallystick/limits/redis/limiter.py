@@ -15,7 +15,7 @@ from redis.exceptions import AskError, MovedError, RedisError
 
 from tallystick.limits.policy import WINDOW_MS
 from tallystick.limits.redis.groups import GROUPS, place_of, probe_of, read_slots
-from tallystick.limits.redis.lane import Check, Lane
+from tallystick.limits.redis.lane import Check, Lane, report_end
 from tallystick.limits.redis.server import LimitsError, LimitsNotUsable, Node, Server, translate
 from tallystick.observe import logger
 
@@ -120,10 +120,11 @@ class RedisLimiter:
         self._started = asyncio.get_running_loop().create_future()
         self._lane_of = [self._lane(self._server.node, group) for group in range(GROUPS)]
         self._mapping = asyncio.create_task(self._keep_map())
+        self._mapping.add_done_callback(report_end)
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._started
-        except LimitsNotUsable:
+        except (LimitsNotUsable, asyncio.CancelledError):
             await self.close()
             raise
         except TimeoutError:
