@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -59,8 +59,11 @@ def balance(number: int) -> BalanceRow:
 class Watched:
     """A reader, what it asked the server, and a way to keep answers from arriving."""
 
-    def __init__(self, url: str, limits: ReadingLimits = PATIENT) -> None:
+    def __init__(
+        self, url: str, limits: ReadingLimits = PATIENT, settings: Mapping[str, str] = READING
+    ) -> None:
         self.url = url
+        self.settings = dict(settings)
         self.clock = DatabaseClock()
         self.asked: list[list[object]] = []
         self.connections = 0
@@ -71,7 +74,7 @@ class Watched:
 
     async def _connect(self) -> Any:  # noqa: ANN401 - a driver's connection
         self.connections += 1
-        connection = await asyncpg.connect(self.url, server_settings=dict(READING))
+        connection = await asyncpg.connect(self.url, server_settings=self.settings)
         return _Held(connection, self)
 
 
@@ -306,6 +309,20 @@ class Wire:
                 sink.write(data)
         finally:
             sink.close()
+
+
+def test_a_transaction_that_failed_is_not_used_again(url: str) -> None:
+    async def scenario() -> None:
+        limits = PATIENT._replace(lists=1)
+        watched = Watched(url, limits, {**READING, "statement_timeout": "100ms"})
+        async with locked(url, "entries"):
+            with pytest.raises(StoreUnavailable, match="statement timeout"):
+                await watched.reader.history("org_1", 0, 1)
+        assert (await watched.reader.history("org_1", 0, 0)).entries == []
+        assert await watched.reader.due(0, 1) == []
+        await watched.reader.close()
+
+    asyncio.run(scenario())
 
 
 def test_a_network_that_hangs_keeps_nobody_waiting(postgres: Postgres, url: str) -> None:
