@@ -17,15 +17,22 @@ from tallystick.domain.account import Account
 from tallystick.domain.commands import AccountStatus
 from tallystick.domain.plans import Plan
 from tallystick.domain.series import Grouping
+from tallystick.ledger.directory import CreateOrganization
+from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.ports import StatementRejected, StoreUnavailable
 from tallystick.ledger.reading import BalanceRow, EntryFilter, Page
+from tallystick.ledger.units import AccountUnit
 from tallystick.storage import rows
 from tallystick.storage.postgres.clock import DatabaseClock
 from tallystick.storage.postgres.connections import READING
 from tallystick.storage.postgres.reader import PostgresReader, ReadingLimits
+from tallystick.storage.postgres.store import PostgresStore
+from tests.conformance.backend import settled
+from tests.conformance.samples import CREDIT, HOME, usage
 from tests.servers.postgres import Postgres, running
 
 COUNT = 100
+ROUNDS = 50
 SOON = ReadingLimits(objects=1, lists=1, hot_seconds=0.3, seconds=0.3)
 PATIENT = ReadingLimits(hot_seconds=30, seconds=30)
 
@@ -223,6 +230,54 @@ def test_what_another_node_committed_is_seen_though_an_older_query_is_under_way(
         assert await after == balance(77)
 
     watching(url, scenario)
+
+
+def test_what_one_node_acknowledged_is_seen_by_another_whoever_else_is_asking(
+    postgres: Postgres,
+) -> None:
+    url = postgres.database()
+
+    async def scenario() -> None:
+        async with node(url) as here, node(url) as there:
+            ledger = Ledger(here)
+            await ledger.submit("", opening("org_1"))
+            asking = True
+
+            async def crowd() -> None:
+                while asking:
+                    await settled(there.reader.balance("org_1"))
+
+            others = [asyncio.ensure_future(crowd()) for _ in range(8)]
+            for number in range(1, ROUNDS + 1):
+                await ledger.submit("org_1", AccountUnit("org_1", [usage(f"event-{number}")]))
+                found = await settled(there.reader.balance("org_1"))
+                assert found is not None
+                assert found.consumed == number * CREDIT
+            asking = False
+            await asyncio.gather(*others)
+
+    asyncio.run(scenario())
+
+
+@asynccontextmanager
+async def node(url: str) -> AsyncIterator[PostgresStore]:
+    store = await PostgresStore.open(url, lanes=1, requires_durability=False)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def opening(organization_id: str) -> CreateOrganization:
+    return CreateOrganization(
+        organization_id=organization_id,
+        teamspace_id=HOME,
+        name="Acme",
+        external_id=None,
+        plan=Plan(allowance=1000 * CREDIT),
+        rate_limits={},
+        content=bytes(32),
+    )
 
 
 def test_the_databases_clock_is_noted(url: str) -> None:
