@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -17,15 +17,22 @@ from tallystick.domain.account import Account
 from tallystick.domain.commands import AccountStatus
 from tallystick.domain.plans import Plan
 from tallystick.domain.series import Grouping
+from tallystick.ledger.directory import CreateOrganization
+from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.ports import StatementRejected, StoreUnavailable
 from tallystick.ledger.reading import BalanceRow, EntryFilter, Page
+from tallystick.ledger.units import AccountUnit
 from tallystick.storage import rows
 from tallystick.storage.postgres.clock import DatabaseClock
 from tallystick.storage.postgres.connections import READING
 from tallystick.storage.postgres.reader import PostgresReader, ReadingLimits
+from tallystick.storage.postgres.store import PostgresStore
+from tests.conformance.backend import settled
+from tests.conformance.samples import CREDIT, HOME, usage
 from tests.servers.postgres import Postgres, running
 
 COUNT = 100
+ROUNDS = 50
 SOON = ReadingLimits(objects=1, lists=1, hot_seconds=0.3, seconds=0.3)
 PATIENT = ReadingLimits(hot_seconds=30, seconds=30)
 
@@ -59,8 +66,11 @@ def balance(number: int) -> BalanceRow:
 class Watched:
     """A reader, what it asked the server, and a way to keep answers from arriving."""
 
-    def __init__(self, url: str, limits: ReadingLimits = PATIENT) -> None:
+    def __init__(
+        self, url: str, limits: ReadingLimits = PATIENT, settings: Mapping[str, str] = READING
+    ) -> None:
         self.url = url
+        self.settings = dict(settings)
         self.clock = DatabaseClock()
         self.asked: list[list[object]] = []
         self.connections = 0
@@ -71,7 +81,7 @@ class Watched:
 
     async def _connect(self) -> Any:  # noqa: ANN401 - a driver's connection
         self.connections += 1
-        connection = await asyncpg.connect(self.url, server_settings=dict(READING))
+        connection = await asyncpg.connect(self.url, server_settings=self.settings)
         return _Held(connection, self)
 
 
@@ -222,6 +232,54 @@ def test_what_another_node_committed_is_seen_though_an_older_query_is_under_way(
     watching(url, scenario)
 
 
+def test_what_one_node_acknowledged_is_seen_by_another_whoever_else_is_asking(
+    postgres: Postgres,
+) -> None:
+    url = postgres.database()
+
+    async def scenario() -> None:
+        async with node(url) as here, node(url) as there:
+            ledger = Ledger(here)
+            await ledger.submit("", opening("org_1"))
+            asking = True
+
+            async def crowd() -> None:
+                while asking:
+                    await settled(there.reader.balance("org_1"))
+
+            others = [asyncio.ensure_future(crowd()) for _ in range(8)]
+            for number in range(1, ROUNDS + 1):
+                await ledger.submit("org_1", AccountUnit("org_1", [usage(f"event-{number}")]))
+                found = await settled(there.reader.balance("org_1"))
+                assert found is not None
+                assert found.consumed == number * CREDIT
+            asking = False
+            await asyncio.gather(*others)
+
+    asyncio.run(scenario())
+
+
+@asynccontextmanager
+async def node(url: str) -> AsyncIterator[PostgresStore]:
+    store = await PostgresStore.open(url, lanes=1, requires_durability=False)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def opening(organization_id: str) -> CreateOrganization:
+    return CreateOrganization(
+        organization_id=organization_id,
+        teamspace_id=HOME,
+        name="Acme",
+        external_id=None,
+        plan=Plan(allowance=1000 * CREDIT),
+        rate_limits={},
+        content=bytes(32),
+    )
+
+
 def test_the_databases_clock_is_noted(url: str) -> None:
     async def scenario(watched: Watched) -> None:
         with pytest.raises(StoreUnavailable):
@@ -306,6 +364,20 @@ class Wire:
                 sink.write(data)
         finally:
             sink.close()
+
+
+def test_a_transaction_that_failed_is_not_used_again(url: str) -> None:
+    async def scenario() -> None:
+        limits = PATIENT._replace(lists=1)
+        watched = Watched(url, limits, {**READING, "statement_timeout": "100ms"})
+        async with locked(url, "entries"):
+            with pytest.raises(StoreUnavailable, match="statement timeout"):
+                await watched.reader.history("org_1", 0, 1)
+        assert (await watched.reader.history("org_1", 0, 0)).entries == []
+        assert await watched.reader.due(0, 1) == []
+        await watched.reader.close()
+
+    asyncio.run(scenario())
 
 
 def test_a_network_that_hangs_keeps_nobody_waiting(postgres: Postgres, url: str) -> None:

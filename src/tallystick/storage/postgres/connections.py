@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import asyncpg
 
 from tallystick.ledger.ports import StoreUnavailable
-from tallystick.storage.postgres.errors import translating
+from tallystick.storage.postgres.errors import DRIVER_ERRORS, translate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -95,16 +95,15 @@ class Connections:
 
         Raises what `work` does, the driver's errors in the ledger's words.
         """
+        deadline = asyncio.timeout(self._seconds)
         try:
-            with translating():
-                async with asyncio.timeout(self._seconds), self._places:
-                    return await self._run(work)
-        except StoreUnavailable as error:
-            if isinstance(error.__cause__, TimeoutError):
-                raise StoreUnavailable(
-                    f"the database did not answer within {self._seconds} seconds"
-                ) from error
-            raise
+            async with deadline, self._places:
+                return await self._run(work)
+        except DRIVER_ERRORS as error:
+            if deadline.expired():
+                why = f"the database did not answer within {self._seconds} seconds"
+                raise StoreUnavailable(why) from error
+            raise translate(error) from error
 
     async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         idle = self._take_idle()

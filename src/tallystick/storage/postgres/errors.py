@@ -52,8 +52,10 @@ DRIVER_ERRORS: Final = (
     asyncpg.InternalClientError,
     OSError,
     EOFError,
+    UnicodeEncodeError,
 )
-"""What can be raised by talking to the server; `TimeoutError` is an `OSError`."""
+"""What can be raised by talking to the server; `TimeoutError` is an `OSError`, and text with a lone
+surrogate cannot be encoded."""
 
 
 def translate(error: Exception) -> StoreError:
@@ -96,9 +98,8 @@ def described(error: Exception) -> str:
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Raises what talking to the server raises in the ledger's words, and errors of values that it
-    cannot hold (text with a lone surrogate is one of encoding)."""
+    """Raises what talking to the server raises in the ledger's words."""
     try:
         yield
-    except (*DRIVER_ERRORS, UnicodeEncodeError) as error:
+    except DRIVER_ERRORS as error:
         raise translate(error) from error
