@@ -41,7 +41,7 @@ async def keep_asking(limiter: RedisLimiter, limit: int, until: float) -> list[A
     return history
 
 
-async def main(url: str, window_ms: int, limit: int, nodes: int, seconds: float) -> None:
+async def main(url: str, window_ms: int, limit: int, nodes: int, seconds: int) -> None:
     limiters = [
         RedisLimiter(url, Fallback(Policy.CLOSED), window_ms=window_ms) for _ in range(nodes)
     ]
@@ -53,6 +53,6 @@ async def main(url: str, window_ms: int, limit: int, nodes: int, seconds: float)
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        main(sys.argv[1], *(int(each) for each in sys.argv[2:5]), seconds=float(sys.argv[5]))
-    )
+    url, *numbers = sys.argv[1:]
+    window_ms, limit, nodes, seconds = map(int, numbers)
+    asyncio.run(main(url, window_ms, limit, nodes, seconds))

@@ -93,6 +93,7 @@ class Owner(Protocol):
     """What a lane is part of."""
 
     window_ms: int
+    deadline_seconds: float
     spans: bool
     """Whether one call may have keys of several groups, as on one server."""
 
@@ -119,6 +120,7 @@ class Lane:
         self.late = 0
         self._server = server
         self._owner = owner
+        self._deadline = owner.deadline_seconds
         self._probe = probe
         self._sha = b""
         self._pause = 0.0
@@ -136,7 +138,7 @@ class Lane:
         """Only while `up`; the future hears of it."""
         self._waiting.append(check)
         if self._timer is None:
-            self._timer = self.loop.call_at(check.since + DEADLINE_SECONDS, self._look)
+            self._timer = self.loop.call_at(check.since + self._deadline, self._look)
         self._wake()
 
     def resubmit(self, checks: Sequence[Check]) -> None:
@@ -214,7 +216,7 @@ class Lane:
             self._limit.reschedule(self.loop.time() + HUNG_SECONDS)
             began = self.loop.time()
             await self._try(connection)
-            if self.loop.time() - began < DEADLINE_SECONDS:
+            if self.loop.time() - began < self._deadline:
                 break
             self._limit.reschedule(None)
             await self._rest()
@@ -352,7 +354,7 @@ class Lane:
             oldest = self._waiting[0]
         else:
             return
-        due = oldest.since + DEADLINE_SECONDS
+        due = oldest.since + self._deadline
         if self.loop.time() < due:
             self._timer = self.loop.call_at(due, self._look)
         else:
