@@ -6,7 +6,7 @@ SEEDS ?= 0 3600
 MUTANT_SEEDS ?= 150
 BIN := .venv/bin
 
-.PHONY: help setup setup-python serve test faults simulate mutants lint format bench lock clean
+.PHONY: help setup setup-python serve test everywhere faults simulate mutants lint format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -24,6 +24,9 @@ serve: setup-python ## start the service with demo data on 127.0.0.1 (PORT=8080)
 
 test: setup lint ## run the linters and every test
 	$(BIN)/pytest
+
+everywhere: setup ## run every test of the service in one process on PostgreSQL too
+	$(BIN)/pytest --everywhere tests/integration
 
 faults: setup ## run the tests of faults at length: the server is killed 20 times (KILL_ROUNDS=20)
 	KILL_ROUNDS=$(KILL_ROUNDS) $(BIN)/pytest tests/faults

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.backends import backends_of, opening_on
+from tests.harness import Opening
 from tests.servers.postgres import Postgres, running
 
 # On a build server hypothesis would repeat the same examples in each run. New ones are wanted
@@ -23,3 +25,23 @@ def postgres() -> Iterator[Postgres]:
     """One cluster for the whole run; each test makes databases of its own in it."""
     with running() as cluster:
         yield cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--everywhere", action="store_true", help="run every test of a service on PostgreSQL too"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "opening" in metafunc.fixturenames:
+        everywhere = metafunc.config.getoption("--everywhere")
+        backends = backends_of(metafunc.definition, everywhere=everywhere)
+        if len(backends) > 1:
+            metafunc.parametrize("opening", backends, indirect=True)
+
+
+@pytest.fixture
+def opening(request: pytest.FixtureRequest) -> Opening:
+    backend = getattr(request, "param", "sqlite")
+    return opening_on(backend, lambda: request.getfixturevalue("postgres"))

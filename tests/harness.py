@@ -19,7 +19,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 import httpx
 
@@ -36,6 +36,7 @@ from tallystick.http.handlers.table import OPERATIONS
 from tallystick.http.service import Limiter, Service
 from tallystick.ledger.directory import CreateKey, CreateOrganization, OrganizationState
 from tallystick.ledger.ledger import Ledger
+from tallystick.ledger.ports import Store
 from tallystick.ledger.reading import Reader
 from tallystick.ledger.reads import Reads
 from tallystick.ledger.units import AccountUnit
@@ -75,6 +76,10 @@ class Clock:
 
 def bearer(secret: str) -> Headers:
     return {"authorization": f"Bearer {secret}"}
+
+
+Opening = Callable[[Clock], Awaitable[Store]]
+"""Opens an empty database on which time is what the clock says."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -167,18 +172,27 @@ def _id_of(organization: Organization | str) -> str:
     return organization if isinstance(organization, str) else organization.id
 
 
+async def sqlite_store(clock: Clock) -> Store:
+    """An empty one, in memory."""
+    return SqliteStore.open(":memory:", clock=clock)
+
+
 @asynccontextmanager
 async def world(
-    *, limits: Limits | None = None, pepper: bytes | None = None, far: random.Random | None = None
+    *,
+    limits: Limits | None = None,
+    pepper: bytes | None = None,
+    far: random.Random | None = None,
+    opening: Opening = sqlite_store,
 ) -> AsyncIterator[World]:
-    """A service on an empty database, at `START`.
+    """A service on the empty database that `opening` opens, at `START`.
 
     One that is `far` from its limiter and its reader has their answers later, at random, and acts
     on what it knows of keys for a second.
     """
     clock = Clock()
     limits = limits or Limits(default=1_000)
-    store = SqliteStore.open(":memory:", clock=clock)
+    store = await opening(clock)
     ledger = Ledger(store)
     reader: Reader = store.reader
     limiter: Limiter = MemoryLimiter(window_ms=limits.window_ms)
@@ -228,19 +242,23 @@ async def world(
             await ledger.close()
 
 
-def in_world(test: Callable[Concatenate[World, P], Awaitable[None]]) -> Callable[P, None]:
-    """Runs a test in a world of its own, which is its first argument."""
+def in_world(test: Callable[Concatenate[World, P], Awaitable[None]]) -> Callable[..., None]:
+    """Runs a test in a world of its own, which is its first argument.
 
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+    The world's database is what the fixture `opening` opens (`tests/conftest.py`).
+    """
+
+    def run(*args: Any, opening: Opening, **kwargs: Any) -> None:  # noqa: ANN401 - the test's own
         async def scenario() -> None:
-            async with world() as w:
+            async with world(opening=opening) as w:
                 await test(w, *args, **kwargs)
 
         asyncio.run(scenario())
 
     signature = inspect.signature(test)
     rest = list(signature.parameters.values())[1:]
+    opened = inspect.Parameter("opening", inspect.Parameter.KEYWORD_ONLY)
     # pytest reads from it which arguments are fixtures.
-    run.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
+    run.__signature__ = signature.replace(parameters=[*rest, opened])  # type: ignore[attr-defined]
     run.__name__, run.__doc__ = test.__name__, test.__doc__
     return run

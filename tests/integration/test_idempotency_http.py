@@ -11,7 +11,7 @@ import pytest
 from tallystick.domain.directory import Scope
 from tallystick.http.handlers.table import OPERATIONS
 from tallystick.http.operations import Operation
-from tallystick.ledger.ports import Changes, StoreUnavailable
+from tallystick.ledger.ports import Changes, Lane, StoreUnavailable
 from tests.answers import (
     assert_conflict,
     assert_invalid,
@@ -287,14 +287,13 @@ async def test_answer_and_change_are_written_together_or_not_at_all(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = await w.key(await w.organization(), scopes=["teamspaces:write"])
-    (lane,) = w.service.ledger.store.lanes
 
-    async def fail(_: Changes) -> None:
+    async def fail(lane: Lane, _: Changes) -> None:
         await lane.abandon()
         raise StoreUnavailable("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(lane), "append", lambda _, changes: fail(changes))
+        patch.setattr(type(w.service.ledger.store.lanes[0]), "append", fail)
         answer = await post(w, TEAMSPACES, writer, {"name": "Two"})
     assert_refused(answer, 503, "service_unavailable")
     answer = await post(w, TEAMSPACES, writer, {"name": "Two"})
