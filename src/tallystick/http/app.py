@@ -245,11 +245,15 @@ class PathEndpoint:
 
 
 def _path_params(params: Mapping[str, str]) -> dict[str, str]:
-    """Percent-decoded path parameters; what is no text names nothing."""
+    """Percent-decoded path parameters; what is no text that storage can hold names nothing."""
+    invalid = ApiError("resource_not_found", "the path holds an id that is not valid")
     try:
-        return {name: unquote_to_bytes(value).decode() for name, value in params.items()}
+        found = {name: unquote_to_bytes(value).decode() for name, value in params.items()}
     except UnicodeDecodeError:
-        raise ApiError("resource_not_found", "the path holds an id that is not valid") from None
+        raise invalid from None
+    if any("\x00" in value for value in found.values()):
+        raise invalid
+    return found
 
 
 def _query(operation: Operation, query_string: bytes) -> dict[str, str]:

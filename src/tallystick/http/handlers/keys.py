@@ -104,11 +104,14 @@ _decode_rotation: Final = msgspec.json.Decoder(Rotation)
 def create_key(call: Call) -> Awaitable[Answer]:
     body = decode_strictly(_decode_key, call.body)
     wanted = set(body.scopes)
+    teamspace_id = body.teamspace_id
+    if teamspace_id is not None:
+        text_field("/teamspace_id", teamspace_id)
     key = _new_key(
         call,
         body,
         organization_id=call.organization_id,
-        teamspace_id=body.teamspace_id,
+        teamspace_id=teamspace_id,
         level=body.level,
         scopes=tuple(scope for scope in Scope if scope in wanted),
     )
