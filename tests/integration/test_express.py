@@ -219,6 +219,34 @@ async def test_blank_lines_between_requests_do_not_add_up(w: World) -> None:
 
 
 @in_world
+async def test_a_request_on_its_way_when_the_server_ends_is_answered(w: World) -> None:
+    key, side = await bearer_field(w), express_side(w)
+    known, new, halfway = side.connect(), side.connect(), side.connect()
+    for _ in range(3):
+        await known.say(get(key))
+    halfway.wire.arrive(get(key)[:20])
+    for connection in (known, new, halfway):
+        connection.protocol.shutdown()
+    halfway.protocol.let_go()
+    last = [await known.say(get(key)), await new.say(post(key)), await halfway.say(get(key)[20:])]
+    assert [(statuses(heard), heard.is_closed) for heard in last] == [
+        ([200], True),
+        ([201], True),
+        ([200], True),
+    ]
+    assert all(b"\r\nconnection: close\r\n\r\n" in heard.answers for heard in last)
+
+
+@in_world
+async def test_who_comes_when_the_server_is_ending_has_a_moment(w: World) -> None:
+    late = express_side(w).connect()
+    late.protocol.let_go()
+    assert not late.heard().is_closed
+    late.protocol.let_go()
+    assert late.heard().is_closed
+
+
+@in_world
 async def test_an_open_request_is_finished_before_the_server_ends(w: World) -> None:
     key, side = await bearer_field(w), express_side(w)
     idle, busy, slow = side.connect(), side.connect(), side.connect()
@@ -227,6 +255,7 @@ async def test_an_open_request_is_finished_before_the_server_ends(w: World) -> N
     slow.wire.arrive(post(key, 2)[:-9])
     for connection in (idle, busy, slow):
         connection.protocol.shutdown()
+        connection.protocol.let_go()
     assert idle.heard().is_closed
     assert not busy.heard().is_closed
     await busy.quiet()

@@ -124,6 +124,7 @@ class ExpressProtocol(Protocol):
             and (self.cycle is None or self.cycle.response_complete)
             and not self.pipeline
             and not self._deaf
+            and not self._is_ending
             and self._refusal is None
             and not self.flow.write_paused
         )
@@ -207,6 +208,7 @@ class ExpressProtocol(Protocol):
     def _is_usual(self) -> bool:
         return (
             self.parser.get_http_version() == "1.1"
+            and not self._is_ending
             and self.parser.should_keep_alive()
             and (self.cycle is None or self.cycle.response_complete)
             and not self.pipeline

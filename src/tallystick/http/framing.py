@@ -107,6 +107,7 @@ class Protocol(HttpToolsProtocol):
         self._gate = gate
         self._refusal: ApiError | None = None
         self._deaf = False
+        self._is_ending = False
         self._has_cycle = False
         self._in_head = False
         self._in_body = False
@@ -197,7 +198,7 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self._in_body = True
         self._pending = 0
-        if upgrade:
+        if upgrade or self._is_ending:
             # Answered in the protocol that we speak; what follows may be in another one.
             self.cycle.keep_alive = False
 
@@ -350,11 +351,38 @@ class Protocol(HttpToolsProtocol):
         self._unread_seconds = 0
         super().resume_writing()
 
+    # ── the server's end ──
+
+    def shutdown(self) -> None:
+        """Called by the server when it ends: the next request is this connection's last. It may be
+        on its way already, so nobody is let go yet."""
+        self._is_ending = True
+        if self._is_answering():
+            self.cycle.keep_alive = False
+
+    def let_go(self) -> None:
+        """Called by the server some time after `shutdown`, and again: ends the connection of a
+        client that has asked nothing since, who sees that nothing was begun."""
+        if not self._is_ending:
+            # It was taken at the last moment, and came too late to be told.
+            self.shutdown()
+        elif not (self._in_head or self._in_body or self._refusal or self._is_answering()):
+            self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self._has_cycle and not self.cycle.response_complete
+
     def cut_off(self) -> None:
         """Called by the server when it ends: what has not arrived by now will not be waited for."""
-        if self._in_body and self._refusal is None:
+        if self._refusal is not None:
+            return
+        if self._in_body:
             self._break_off(
                 ApiError("outcome_unknown", "the server ended before the request had arrived whole")
+            )
+        elif self._in_head:
+            self._break_off(
+                ApiError("service_unavailable", "the server ended before the request's head came")
             )
 
 

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 ENDING_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 GRACE_SECONDS: Final = 10
 """What requests that are under way have, to finish when the server is told to end."""
+_LAST_REQUEST_SECONDS: Final = 0.25
+"""How long a connection that is idle when the server ends stays open: a request may be on its way,
+and whoever closes at once leaves it without an answer."""
 _KEEP_ALIVE_SECONDS: Final = 75
 _BACKLOG: Final = 2048
 _TICKS_PER_SECOND: Final = 10
@@ -209,10 +212,12 @@ class Server(uvicorn.Server):
             connection.transport.abort()
 
     async def _count_down(self) -> None:
-        """Seconds go on passing, and who is still sending towards the end is told that it is over,
-        in time to hear it."""
+        """Seconds go on passing. Who asks nothing is let go; who is still sending towards the end
+        is told that it is over, in time to hear it."""
+        await asyncio.sleep(_LAST_REQUEST_SECONDS)
         for left in range(GRACE_SECONDS, 0, -1):
             for connection in self._connections():
+                connection.let_go()
                 if left == LINGER_SECONDS + 1:
                     connection.cut_off()
                 connection.second_passed()
