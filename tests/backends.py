@@ -23,6 +23,7 @@ _ON_BOTH: Final = frozenset(
         "test_balance_http",
         "test_budgets_http",
         "test_entries",
+        "test_express_waiting",
         "test_holds_http",
         "test_idempotency_http",
         "test_keys_http",

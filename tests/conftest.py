@@ -45,3 +45,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def opening(request: pytest.FixtureRequest) -> Opening:
     backend = getattr(request, "param", "sqlite")
     return opening_on(backend, lambda: request.getfixturevalue("postgres"))
+
+
+@pytest.fixture(scope="session")
+def durable_postgres() -> Iterator[Postgres]:
+    """One that syncs, for servers, which take no other; for the whole run too."""
+    with running(fsync=True) as cluster:
+        yield cluster

@@ -40,7 +40,10 @@ Json = dict[str, Any]
 
 
 class Server:
-    """One database file, and the process that serves it between `start` and `stop` or `kill`."""
+    """One database, and the process that serves it between `start` and `stop` or `kill`.
+
+    `database` is the file in the folder, or would be: the companions of a database lie beside it.
+    """
 
     def __init__(
         self,
@@ -48,12 +51,13 @@ class Server:
         settings: Mapping[str, object],
         environ: Mapping[str, str | None] | None = None,
     ) -> None:
+        self.folder = folder
         self.database = folder / "tallystick.db"
         self.url = ""
         self.said: list[str] = []
         """The lines that the process has written."""
         self.admin = httpx.Client(headers=bearer(ADMIN_KEY), trust_env=False)
-        self._settings = {"rate_limit": _UNLIMITED, **settings}
+        self._settings = {"database": self.database, "rate_limit": _UNLIMITED, **settings}
         self._environ = {"TALLYSTICK_ADMIN_KEY": ADMIN_KEY, **(environ or {})}
         self._process: subprocess.Popen[str] | None = None
 
@@ -74,7 +78,6 @@ class Server:
         """Starts the process and waits until it is ready; the port is another one each time."""
         assert self._process is None, "it is running"
         command = [str(COMMAND), "serve", "--host", "127.0.0.1", "--port", "0"]
-        command += ["--database", str(self.database)]
         for name, value in self._settings.items():
             command += ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]
         # Nothing of the environment but what every process needs: no setting slips in.
@@ -82,6 +85,7 @@ class Server:
         environment |= {name: text for name, text in self._environ.items() if text is not None}
         self._process = subprocess.Popen(
             command,
+            cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -176,9 +180,8 @@ def _pass_on(
 def running_server(
     folder: Path, *, environ: Mapping[str, str | None] | None = None, **settings: object
 ) -> Iterator[Server]:
-    """A server on a database in `folder`, while the block lasts; `settings` as `serve` has them.
-
-    `environ` adds to its environment, or takes away (None).
+    """A server on a database in `folder`, while the block lasts; `settings` as `serve` has them,
+    and may name another database. `environ` adds to its environment, or takes away (None).
     """
     server = Server(folder, settings, environ)
     try:

@@ -5,30 +5,49 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
 
-from tests.server import Json, Server, running_server
+from tests.server import Json, Server
+from tests.servers.postgres import Postgres
+from tests.sizes import SIZES, server_of
 
 SCENARIOS: Final = Path(__file__).with_name("node") / "scenarios.mjs"
 SECONDS: Final = 60
 WINDOW_MS: Final = 1500
 
 
+Cluster = Callable[[], Postgres]
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def size(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("node_client")) as server:
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    return lambda: request.getfixturevalue("durable_postgres")
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, size: str, cluster: Cluster
+) -> Iterator[Server]:
+    with server_of(size, tmp_path_factory.mktemp("node_client"), cluster) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def hasty_server(
+    tmp_path_factory: pytest.TempPathFactory, size: str, cluster: Cluster
+) -> Iterator[Server]:
     """Its windows are short, so that a test can wait for one."""
     folder = tmp_path_factory.mktemp("hasty")
-    with running_server(folder, window_ms=WINDOW_MS) as server:
+    with server_of(size, folder, cluster, window_ms=WINDOW_MS) as server:
         yield server
 
 

@@ -14,23 +14,42 @@ import pytest
 
 from tests.e2e.clients import KINDS, official_client
 from tests.harness import bearer
-from tests.server import Server, running_server
+from tests.server import Server
+from tests.servers.postgres import Postgres
+from tests.sizes import SIZES, server_of
 
 USAGE = "/organization/credits/usage"
 WINDOW_MS = 1500
 
 
+Cluster = Callable[[], Postgres]
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def size(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("python_client")) as server:
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    return lambda: request.getfixturevalue("durable_postgres")
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, size: str, cluster: Cluster
+) -> Iterator[Server]:
+    with server_of(size, tmp_path_factory.mktemp("python_client"), cluster) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def hasty_server(
+    tmp_path_factory: pytest.TempPathFactory, size: str, cluster: Cluster
+) -> Iterator[Server]:
     """Its windows are short, so that a test can wait for one."""
     folder = tmp_path_factory.mktemp("hasty")
-    with running_server(folder, window_ms=WINDOW_MS) as server:
+    with server_of(size, folder, cluster, window_ms=WINDOW_MS) as server:
         yield server
 
 

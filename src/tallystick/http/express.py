@@ -4,7 +4,8 @@ Theory of operation. A request for one of the operations of the lane, in the for
 send it (HTTP/1.1, a plain path, a body of known length, nothing open before it on its connection),
 needs none of what a general server does for a request: no task, no scope, no events, no timer. Its
 answer is computed where the parser says that the request is whole, or, where it waits for a key, a
-window, a balance or a batch of the ledger, by the callback of that; it goes out in one write.
+window, a balance or a batch of the ledger, by the callback of that; it goes out in one write. What
+is rarely waited for, as where something has fallen due, has a task.
 
 Everything else, whatever it is, goes down the common lane, which this class inherits: other paths
 and methods, queries, percent-encoding, chunked bodies, `Expect`, upgrades, HTTP/1.0, a client that
@@ -47,7 +48,7 @@ from tallystick.ledger.pending import Pending
 from tallystick.ledger.ports import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from uvicorn.config import Config
     from uvicorn.server import ServerState
@@ -147,7 +148,7 @@ class ExpressProtocol(Protocol):
         if isinstance(who, Principal | Denied):
             self._judge(exchange, who)
         else:
-            self._follow(exchange, who.__await__(), self._judge)
+            self._follow(exchange, who, self._judge)
 
     def _open_scope(self) -> None:
         """Without the scope, for which the lane has no use."""
@@ -233,13 +234,7 @@ class ExpressProtocol(Protocol):
     def _await_verdict(self, exchange: Exchange, verdict: Pending[Verdict]) -> None:
         if exchange.since_ms is None:
             exchange.since_ms = self._lane.service.monotonic_ms()
-        verdict.future.add_done_callback(partial(self._land_verdict, exchange, verdict.render))
-
-    def _land_verdict(
-        self, exchange: Exchange, render: Callable[[Any], Any], future: asyncio.Future[Any]
-    ) -> None:
-        with exchange:
-            self._judged(exchange, render(future.result()))
+        self._follow(exchange, verdict, self._judged)
 
     def _judged(self, exchange: Exchange, verdict: Verdict) -> None:
         exchange.verdict = verdict
@@ -287,7 +282,7 @@ class ExpressProtocol(Protocol):
         principal = exchange.verdict.principal
         if principal is not None:
             if since_ms is not None and not lane.gate.trusts(principal, since_ms):
-                self._follow(exchange, lane.handle_if_known(exchange).__await__(), self._write)
+                self._follow(exchange, lane.handle_if_known(exchange), self._write)
                 return
             if exchange.head is not None and exchange.epoch is lane.service.authenticator.epoch:
                 lane.heads.put(exchange.head, exchange.meaning(principal))
@@ -302,7 +297,7 @@ class ExpressProtocol(Protocol):
             elif isinstance(answer, Pending):
                 answer.future.add_done_callback(partial(self._land, exchange, answer.render))
             else:
-                self._follow(exchange, answer.__await__(), self._write)
+                self._follow(exchange, answer, self._write)
 
     def _land(
         self,
@@ -315,28 +310,45 @@ class ExpressProtocol(Protocol):
             if isinstance(answer, Answer):
                 self._write(exchange, answer)
             else:
-                self._follow(exchange, answer.__await__(), self._write)
+                self._follow(exchange, answer, self._write)
 
     def _follow(
         self,
         exchange: Exchange,
-        steps: Generator[Any, Any, T],
+        awaited: Awaitable[T],
         then: Callable[[Exchange, T], None],
     ) -> None:
-        """Runs what waits, without a task: each thing that it waits for calls back."""
+        """Waits for what is rarely needed, or needs no other than a callback."""
+        if isinstance(awaited, Pending):
+            awaited.future.add_done_callback(partial(self._land_on, exchange, awaited.render, then))
+            return
+        # In a task, for whoever sets a deadline has to be in one.
+        task = self.loop.create_task(self._wait(exchange, awaited, then))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _wait(
+        self,
+        exchange: Exchange,
+        awaited: Awaitable[T],
+        then: Callable[[Exchange, T], None],
+    ) -> None:
         with exchange:
-            try:
-                awaited = steps.send(None)
-            except StopIteration as end:
-                then(exchange, end.value)
-                return
-            if awaited is None:
-                self.loop.call_soon(self._follow, exchange, steps, then)
-                return
-            # The mark by which a future tells its waiter's task that it was awaited. A task takes
-            # it off, and where it stays, nobody else can wait for the same future.
-            awaited._asyncio_future_blocking = False
-            awaited.add_done_callback(lambda _: self._follow(exchange, steps, then))
+            then(exchange, await awaited)
+
+    def _land_on(
+        self,
+        exchange: Exchange,
+        render: Callable[[Any], Any],
+        then: Callable[[Exchange, Any], None],
+        future: asyncio.Future[Any],
+    ) -> None:
+        with exchange:
+            found = render(future.result())
+            if hasattr(found, "__await__"):
+                self._follow(exchange, found, then)
+            else:
+                then(exchange, found)
 
     def answer_raised(self, exchange: Exchange, error: BaseException) -> None:
         """What is no answer is a bug. It is logged, and does not end the batch whose callback met
