@@ -113,8 +113,8 @@ async def do_everything(batch: LaneBatch) -> None:
     """Batches that load and write rows of every kind, all of one organization."""
 
     async def command(*commands: Command) -> list[Any]:
-        ((*outcomes,),) = await batch([AccountUnit(ACME, commands)])
-        return outcomes
+        (outcomes,) = await batch([AccountUnit(ACME, commands)])
+        return list(outcomes)
 
     await command(usage("evt-1"), usage("evt-2"))
     await command(*(usage(f"evt-many-{number}") for number in range(60)))

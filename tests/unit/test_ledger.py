@@ -154,13 +154,13 @@ class LockedStore(BrokenStore):
 def test_an_account_that_is_given_up_fails_its_own_units_only() -> None:
     async def scenario() -> None:
         ledger = Ledger(cast("Store", LockedStore(None)))
-        mine, theirs = await asyncio.gather(
+        answers: list[object] = await asyncio.gather(
             ledger.submit("org_a", AdvanceUnit("org_a")),
             ledger.submit("org_b", AdvanceUnit("org_b")),
             return_exceptions=True,
         )
-        assert mine is None
-        assert isinstance(theirs, StoreUnavailable)
-        assert "org_b" in str(theirs)
+        assert answers[0] is None
+        assert isinstance(answers[1], StoreUnavailable)
+        assert "org_b" in str(answers[1])
 
     asyncio.run(scenario())
