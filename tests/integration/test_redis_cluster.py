@@ -117,6 +117,7 @@ def test_windows_stay_exact_while_their_slot_moves(servers: Sequence[RedisServer
             assert await ask_all() == [3] * count + [2] * count
             end_move(source, target, slot)
             assert await ask_all() == [1] * count + [0] * count
+            assert lane_port(limiter, keys[0]) == port_of(target)
             assert await ask_all() == [0] * 2 * count
             assert limiter.counts.local_admitted == 0
             assert limiter.counts.shared_refused == 2 * count
@@ -144,13 +145,17 @@ def identity(client: Redis) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
+def port_of(client: Redis) -> int:
+    return int(client.connection_pool.connection_kwargs["port"])
+
+
 def begin_move(source: Redis, target: Redis, slot: int) -> None:
     tell(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", identity(source))
     tell(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", identity(target))
 
 
 def move_keys(source: Redis, target: Redis, slot: int, most: int) -> None:
-    port = target.connection_pool.connection_kwargs["port"]
+    port = port_of(target)
     for key in tell(source, "CLUSTER", "GETKEYSINSLOT", slot, most):
         tell(source, "MIGRATE", "127.0.0.1", port, key, 0, 5000)
 

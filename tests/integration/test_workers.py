@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from tallystick.cli.workers import Handed, Workers
 
 WORKER = """
-import os, signal, socket, sys, threading
+import os, select, signal, socket, sys, threading
 from pathlib import Path
 
 number, leash, door = (int(part) for part in sys.argv[sys.argv.index("--worker") + 1].split(":"))
@@ -29,16 +29,21 @@ folder = Path(sys.argv[1])
 if (folder / f"fails-{number}").exists():
     sys.exit(3)
 leash, door = socket.socket(fileno=leash), socket.socket(fileno=door)
-door.settimeout(None)
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+told, tell = os.pipe()
+os.set_blocking(tell, False)
+signal.set_wakeup_fd(tell)
+signal.signal(signal.SIGTERM, lambda *_: None)
 def follow():
     if not leash.recv(1):
         (folder / f"orphan-{os.getpid()}").touch()
         os._exit(0)
 leash.send(b".")
 threading.Thread(target=follow, daemon=True).start()
-while True:
-    connection, _ = door.accept()
+while told not in select.select([door, told], [], [])[0]:
+    try:
+        connection, _ = door.accept()
+    except BlockingIOError:
+        continue
     connection.sendall(str(os.getpid()).encode())
     connection.close()
 """
@@ -51,21 +56,25 @@ class Shop:
     folder: Path
     door: socket.socket
     workers: Workers
+    was_turned_away: bool = False
     told_ready: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def ask(self) -> int:
-        """The pid of whoever answers."""
+    async def ask(self) -> int | None:
+        """The pid of whoever answers; None where he was killed while at it."""
         reader, writer = await asyncio.open_connection(*self.door.getsockname())
-        answered = int(await reader.read())
+        answered = b""
+        with suppress(ConnectionResetError):
+            answered = await reader.read()
         writer.close()
-        return answered
+        return int(answered) if answered else None
 
     async def pids(self, count: int) -> set[int]:
         """Of everybody who answers, as soon as there are so many."""
-        found: set[int] = set()
-        while len(found) < count:
+        found: set[int | None] = set()
+        while len(found - {None}) < count:
             found.add(await self.ask())
-        return found
+        self.was_turned_away |= None in found
+        return {pid for pid in found if pid is not None}
 
     def orphans(self) -> set[int]:
         """Those who found that their parent had gone."""
@@ -133,13 +142,24 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, door: socket.socket) -> 
     assert [line["event"] for line in logged] == ["a worker died"]
 
 
+def test_who_is_starting_when_all_are_told_to_end_ends_too(
+    tmp_path: Path, door: socket.socket
+) -> None:
+    async def test(opened: Shop) -> None:
+        dead = opened.workers._slots[0].process
+        os.kill(dead.pid, signal.SIGKILL)
+        await dead.wait()
+
+    in_shop(tmp_path, door, test)
+
+
 def test_all_are_replaced_and_nobody_is_turned_away(tmp_path: Path, door: socket.socket) -> None:
     async def test(opened: Shop) -> None:
         before = await opened.pids(2)
         os.kill(os.getpid(), signal.SIGHUP)
-        # Everybody who asks meanwhile is answered: `ask` would raise.
         while (await opened.pids(2)) & before:
             pass
+        assert not opened.was_turned_away
 
     with capture_logs() as logged:
         in_shop(tmp_path, door, test)
@@ -177,10 +197,10 @@ def test_workers_end_with_their_parent(tmp_path: Path, door: socket.socket) -> N
     """As when the parent is killed: all that it held is closed."""
 
     async def test(opened: Shop) -> None:
-        before = await opened.pids(2)
-        for worker in opened.workers._slots.values():
+        workers = list(opened.workers._slots.values())
+        for worker in workers:
             worker.leash.shutdown(socket.SHUT_RDWR)
-        while not opened.orphans() >= before:
-            await opened.ask()
+        assert [await worker.process.wait() for worker in workers] == [0, 0]
+        assert opened.orphans() >= {worker.process.pid for worker in workers}
 
     in_shop(tmp_path, door, test)

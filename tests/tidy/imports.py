@@ -47,6 +47,8 @@ HOMES: dict[str, frozenset[str]] = {
     "asyncpg": frozenset({"storage"}),
     "cryptography": frozenset({"cli"}),
     "sqlite3": frozenset(),
+    "redis": frozenset({"limits"}),
+    "hiredis": frozenset({"limits"}),
     "starlette": frozenset({"http", "bootstrap"}),
     "httptools": frozenset({"http"}),
     "uvicorn": frozenset({"http", "bootstrap", "cli"}),

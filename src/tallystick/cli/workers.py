@@ -85,6 +85,13 @@ class _Worker:
     process: asyncio.subprocess.Process
     leash: socket.socket
     started: float
+    is_told: bool = False
+
+    def tell_to_end(self) -> None:
+        """Once: a second signal would end it at once."""
+        if not self.is_told:
+            self.is_told = True
+            self.signal(signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -160,6 +167,9 @@ class Workers:
             )
         worker = _Worker(process, ours, asyncio.get_running_loop().time())
         if await self._comes_to_serve(worker):
+            if self._end.is_set():
+                # Those that were there were told while this one was starting.
+                worker.tell_to_end()
             return worker
         worker.signal(signal.SIGKILL)
         await process.wait()
@@ -218,14 +228,14 @@ class Workers:
                     return
                 self._slots[number] = new
                 self._watch(self._outlive(number, new))
-                old.signal(signal.SIGTERM)
+                old.tell_to_end()
                 await self._ended(old)
             logger().info("all workers were replaced", workers=self._count)
 
     async def _stop_all(self) -> None:
         workers = list(self._slots.values())
         for worker in workers:
-            worker.signal(signal.SIGTERM)
+            worker.tell_to_end()
         await asyncio.gather(*map(self._ended, workers))
         if self._watching:
             await asyncio.wait(self._watching)

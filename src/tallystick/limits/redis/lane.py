@@ -76,6 +76,12 @@ class Check(msgspec.Struct, gc=False):
     asking: bool = False  # the server may answer although the slot is not its own yet
 
 
+def report_end(task: asyncio.Task[None]) -> None:
+    """Says so where a task that should go on has met a bug; keys are then limited by policy."""
+    if not task.cancelled():
+        logger().error("limits in Redis stopped; restart the server", exc_info=task.exception())
+
+
 def read_answer(number: int, asked: int) -> Decision:
     """What the script says of one check, in the layout that stands in it."""
     limit = asked if asked >= 0 else ~asked
@@ -87,6 +93,7 @@ class Owner(Protocol):
     """What a lane is part of."""
 
     window_ms: int
+    deadline_seconds: float
     spans: bool
     """Whether one call may have keys of several groups, as on one server."""
 
@@ -113,6 +120,7 @@ class Lane:
         self.late = 0
         self._server = server
         self._owner = owner
+        self._deadline = owner.deadline_seconds
         self._probe = probe
         self._sha = b""
         self._pause = 0.0
@@ -130,7 +138,7 @@ class Lane:
         """Only while `up`; the future hears of it."""
         self._waiting.append(check)
         if self._timer is None:
-            self._timer = self.loop.call_at(check.since + DEADLINE_SECONDS, self._look)
+            self._timer = self.loop.call_at(check.since + self._deadline, self._look)
         self._wake()
 
     def resubmit(self, checks: Sequence[Check]) -> None:
@@ -208,7 +216,7 @@ class Lane:
             self._limit.reschedule(self.loop.time() + HUNG_SECONDS)
             began = self.loop.time()
             await self._try(connection)
-            if self.loop.time() - began < DEADLINE_SECONDS:
+            if self.loop.time() - began < self._deadline:
                 break
             self._limit.reschedule(None)
             await self._rest()
@@ -251,8 +259,7 @@ class Lane:
         self._give_up_all()
         if self._timer is not None:
             self._timer.cancel()
-        if not task.cancelled():
-            logger().error("limits in Redis stopped; restart the server", exc_info=task.exception())
+        report_end(task)
 
     # --- flights ---
 
@@ -347,7 +354,7 @@ class Lane:
             oldest = self._waiting[0]
         else:
             return
-        due = oldest.since + DEADLINE_SECONDS
+        due = oldest.since + self._deadline
         if self.loop.time() < due:
             self._timer = self.loop.call_at(due, self._look)
         else:

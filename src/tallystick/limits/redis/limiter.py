@@ -15,7 +15,7 @@ from redis.exceptions import AskError, MovedError, RedisError
 
 from tallystick.limits.policy import WINDOW_MS
 from tallystick.limits.redis.groups import GROUPS, place_of, probe_of, read_slots
-from tallystick.limits.redis.lane import Check, Lane
+from tallystick.limits.redis.lane import DEADLINE_SECONDS, Check, Lane, report_end
 from tallystick.limits.redis.server import LimitsError, LimitsNotUsable, Node, Server, translate
 from tallystick.observe import logger
 
@@ -39,12 +39,20 @@ class RedisLimiter:
     gives it at once, and a future of one otherwise, which may raise LimiterUnavailable.
     """
 
-    def __init__(self, url: str, fallback: Fallback, *, window_ms: int = WINDOW_MS) -> None:
-        """`fallback` decides while a server is out of reach. Raises LimitsNotUsable for a bad URL;
-        nothing is connected before `start`."""
+    def __init__(
+        self,
+        url: str,
+        fallback: Fallback,
+        *,
+        window_ms: int = WINDOW_MS,
+        deadline_seconds: float = DEADLINE_SECONDS,
+    ) -> None:
+        """`fallback` decides while a server is out of reach, and what it has not answered by the
+        deadline. Raises LimitsNotUsable for a bad URL; nothing is connected before `start`."""
         if not 1 <= window_ms <= 0xFFFF:
             raise ValueError(f"window_ms must be 1 to 65535, not {window_ms}")
         self.window_ms = window_ms
+        self.deadline_seconds = deadline_seconds
         self.spans = True
         self._fallback = fallback
         self._server = Server(url)
@@ -120,10 +128,11 @@ class RedisLimiter:
         self._started = asyncio.get_running_loop().create_future()
         self._lane_of = [self._lane(self._server.node, group) for group in range(GROUPS)]
         self._mapping = asyncio.create_task(self._keep_map())
+        self._mapping.add_done_callback(report_end)
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._started
-        except LimitsNotUsable:
+        except (LimitsNotUsable, asyncio.CancelledError):
             await self.close()
             raise
         except TimeoutError:

@@ -33,7 +33,7 @@ CONNECT_SECONDS: Final = 1.0
 """For a connection to be opened and logged in."""
 OLDEST: Final = (6, 0)
 _SCHEMES: Final = {"valkey": "redis", "valkeys": "rediss"}
-_COMMANDS: Final = "+evalsha +script|load +info +ping +asking +cluster|slots"
+_COMMANDS: Final = "+evalsha +script|load +info +select +asking +cluster|slots"
 _SCRIPT_COMMANDS: Final = "+time +getrange +setrange +strlen +append +set +pexpire"
 
 
