@@ -7,7 +7,8 @@ input is the same on any database, so of the modules below it is the tests witho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -50,9 +51,14 @@ async def _postgres_store(url: str, clock: Clock) -> PostgresStore:
     return await PostgresStore.open(url, lanes=1, clock=clock, requires_durability=False)
 
 
-def opening_on(backend: str, cluster: Callable[[], Postgres]) -> Opening:
+@contextmanager
+def opening_on(backend: str, cluster: Callable[[], Postgres]) -> Iterator[Opening]:
     """Opens an empty database of that kind."""
-    return sqlite_store if backend == "sqlite" else partial(_postgres_store, cluster().database())
+    if backend == "sqlite":
+        yield sqlite_store
+    else:
+        with cluster().lent() as url:
+            yield partial(_postgres_store, url)
 
 
 def backends_of(test: pytest.Function, *, everywhere: bool) -> list[str]:

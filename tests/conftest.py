@@ -27,6 +27,14 @@ def postgres() -> Iterator[Postgres]:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def durable() -> Iterator[Postgres]:
+    """Another one, which keeps what it acknowledges: the service refuses any other. A test that
+    kills it starts it again."""
+    with running(fsync=True) as cluster:
+        yield cluster
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--everywhere", action="store_true", help="run every test of a service on PostgreSQL too"
@@ -42,13 +50,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def opening(request: pytest.FixtureRequest) -> Opening:
+def opening(request: pytest.FixtureRequest) -> Iterator[Opening]:
     backend = getattr(request, "param", "sqlite")
-    return opening_on(backend, lambda: request.getfixturevalue("postgres"))
-
-
-@pytest.fixture(scope="session")
-def durable_postgres() -> Iterator[Postgres]:
-    """One that syncs, for servers, which take no other; for the whole run too."""
-    with running(fsync=True) as cluster:
-        yield cluster
+    with opening_on(backend, lambda: request.getfixturevalue("postgres")) as opening:
+        yield opening

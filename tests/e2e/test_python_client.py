@@ -32,7 +32,7 @@ def size(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Cluster:
-    return lambda: request.getfixturevalue("durable_postgres")
+    return lambda: request.getfixturevalue("durable")
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,8 @@ effective_at = "2020-01-01T00:00:00Z"
 
 
 @pytest.fixture
-def url(durable_postgres: Postgres) -> str:
-    return durable_postgres.empty_database()
+def url(durable: Postgres) -> str:
+    return durable.empty_database()
 
 
 @pytest.fixture
