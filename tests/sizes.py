@@ -7,7 +7,7 @@ nodes       several servers, which share PostgreSQL and Redis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -60,16 +60,19 @@ def running_workers(
 def running_nodes(
     folder: Path,
     url: str,
-    count: int,
+    *,
+    workers: Sequence[int] = (1, 1),
     **settings: Any,  # noqa: ANN401 - as `serve` has them
 ) -> Iterator[list[Server]]:
-    """So many servers on the database at `url`, which share a Redis."""
+    """Servers on the database at `url`, each of so many processes, which share a Redis."""
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server(folder / "redis"))
         nodes = []
-        for number in range(count):
+        for number, processes in enumerate(workers):
             place = folder / f"node-{number}"
             place.mkdir()
-            node = running_server(place, database=url, limits=redis.url, **settings)
+            node = running_server(
+                place, database=url, limits=redis.url, workers=processes, **settings
+            )
             nodes.append(stack.enter_context(node))
         yield nodes

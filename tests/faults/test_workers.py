@@ -24,6 +24,8 @@ from tests.sizes import running_workers
 from tests.sockets import CREDITS, GONE, Answer, Connection, connected
 
 STAYING, COMING = 12, 4
+PAUSE_SECONDS = 0.05
+"""Of every second client that stays, between an answer and its next request."""
 AT_MOST_SECONDS = 60
 
 
@@ -34,8 +36,8 @@ def worker_of(answer: Answer) -> str:
 
 @dataclass
 class Crowd:
-    """Clients that ask without a pause: some keep their connection until they are told that it
-    closes, some make a new one each time."""
+    """Clients: most keep their connection until they are told that it closes, with pauses or
+    without, and some make a new one each time."""
 
     server: Server
     secret: str
@@ -61,7 +63,10 @@ class Crowd:
 
     async def during(self, act: Callable[[], Awaitable[None]]) -> None:
         """Has all of them ask while `act` goes on."""
-        asking = [self._stay(f"staying{number}") for number in range(STAYING)]
+        asking = [
+            self._stay(f"staying{number}", PAUSE_SECONDS * (number % 2))
+            for number in range(STAYING)
+        ]
         asking += [self._come(f"coming{number}") for number in range(COMING)]
         async with asyncio.timeout(AT_MOST_SECONDS), asyncio.TaskGroup() as group:
             for each in asking:
@@ -78,12 +83,14 @@ class Crowd:
             if len(self.workers) >= count and not self.workers & but:
                 return frozenset(self.workers)
 
-    async def _stay(self, name: str) -> None:
+    async def _stay(self, name: str, pause: float) -> None:
         numbers = itertools.count()
         while not self.is_over:
             async with connected(self.server.url, self.secret) as connection:
-                while not self.is_over and await self._ask(connection, f"{name}-{next(numbers)}"):
-                    pass
+                stays = True
+                while stays and not self.is_over:
+                    stays = await self._ask(connection, f"{name}-{next(numbers)}")
+                    await asyncio.sleep(pause)
 
     async def _come(self, name: str) -> None:
         for number in itertools.count():
