@@ -1,12 +1,16 @@
-"""The service's own verifier, in this process, on a database file."""
+"""The service's own verifier, in this process on a file, or as people run it on any database."""
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from pathlib import Path
 
 from tallystick.ledger.verify import Report, verify_all
 from tallystick.storage.sqlite_audit import SqliteAudit
+from tests.commands import Commands
 from tests.ledger_check import Facts, check_ledger
+from tests.postgres_copies import copy_to_file
 
 
 def verified(database: Path) -> Report:
@@ -24,3 +28,15 @@ def check_twice(database: Path) -> dict[str, Facts]:
     """The tests' own audit and the service's verifier, which share no code; the facts."""
     check_verified(database)
     return check_ledger(database)
+
+
+def check_at(place: str) -> dict[str, Facts]:
+    """The same for what `--database` was given; servers may run meanwhile."""
+    result = Commands(database=place)("verify")
+    assert result.code == 0, result
+    if not place.startswith("postgresql://"):
+        return check_ledger(Path(place))
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "ledger.db"
+        asyncio.run(copy_to_file(place, copy))
+        return check_ledger(copy)
