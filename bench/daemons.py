@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -81,14 +82,23 @@ class Daemon:
 
 def kill_all(pid: int) -> None:
     """Kills a process and all that come from it, wherever they have gone: those of PostgreSQL lead
-    groups of their own."""
-    with suppress(ProcessLookupError):
+    groups of their own. Returns when they have ended."""
+    with suppress(ProcessLookupError), _handle(pid) as handle:
         # Who is stopped starts nobody, and outlives none of its children.
-        os.kill(pid, signal.SIGSTOP)
-    for child in children_of(pid):
-        kill_all(child)
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        signal.pidfd_send_signal(handle, signal.SIGSTOP)
+        for child in children_of(pid):
+            kill_all(child)
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        select.select([handle], [], [])
+
+
+@contextmanager
+def _handle(pid: int) -> Iterator[int]:
+    handle = os.pidfd_open(pid)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def children_of(pid: int) -> list[int]:

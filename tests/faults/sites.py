@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.ledger_check import Facts
 from tests.server import Server, running_server
-from tests.verified import check_at
+from tests.verified import check_at, check_by_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,18 @@ class Site:
 
 
 @contextmanager
-def running_site(folder: Path, count: int = 1, **settings: object) -> Iterator[Site]:
-    """So many nodes, which start at once, while the block lasts; `settings` as `running_server`
-    has them."""
+def running_site(
+    folder: Path,
+    count: int = 1,
+    *,
+    environ: Mapping[str, str] | None = None,
+    **settings: object,
+) -> Iterator[Site]:
+    """So many nodes, which start at once, while the block lasts; the ledger that they leave agrees
+    with itself. `settings` and `environ` as `running_server` has them."""
     with ExitStack() as stack, ThreadPoolExecutor(count) as pool:
-        starts = [running_server(folder, **settings) for _ in range(count)]
-        yield Site(list(pool.map(stack.enter_context, starts)))
+        starts = [running_server(folder, environ=environ, **settings) for _ in range(count)]
+        site = Site(list(pool.map(stack.enter_context, starts)))
+        yield site
+        stack.close()
+        check_by_command(site.operator.place)
