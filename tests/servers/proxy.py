@@ -66,6 +66,8 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self.delay_seconds = 0.0
+        self.has_struck = threading.Event()
+        """Whether a COMMIT has met its fate."""
         self._target = port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -113,6 +115,7 @@ class Proxy:
 
     def at_commit_of(self, mark: str, fate: Fate) -> None:
         """Once: the COMMIT of the first transaction in which these bytes are sent."""
+        self.has_struck.clear()
         self._marks[mark.encode()] = fate
 
     # ── what it does ──
@@ -140,17 +143,17 @@ class Proxy:
         while chunk := await reader.read(_CHUNK):
             self._mark(passage, chunk)
             if _COMMIT in chunk and passage.fate is Fate.LOST:
-                passage.cut()
+                self._strike(passage)
                 return
             if _COMMIT in chunk and passage.fate is Fate.HALF_OPEN:
-                passage.is_stranded = True
+                self._strike(passage)
             await self._pass_on(passage, chunk, passage.far)
         passage.far.close()
 
     async def _answer(self, passage: Passage, reader: asyncio.StreamReader) -> None:
         while chunk := await reader.read(_CHUNK):
-            if passage.fate is Fate.LOST_ANSWER and _COMMIT in chunk:
-                passage.cut()
+            if _COMMIT in chunk and passage.fate is Fate.LOST_ANSWER:
+                self._strike(passage)
                 return
             await self._pass_on(passage, chunk, passage.near)
         if not passage.is_stranded:
@@ -159,6 +162,13 @@ class Proxy:
     def _mark(self, passage: Passage, chunk: bytes) -> None:
         for mark in [mark for mark in self._marks if mark in chunk]:
             passage.fate = self._marks.pop(mark)
+
+    def _strike(self, passage: Passage) -> None:
+        if passage.fate is Fate.HALF_OPEN:
+            passage.is_stranded = True
+        else:
+            passage.cut()
+        self.has_struck.set()
 
     async def _pass_on(self, passage: Passage, chunk: bytes, to: asyncio.StreamWriter) -> None:
         if self.delay_seconds:
