@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from functools import partial
 from typing import Any, Final
 
 from tests.ledger_check import Facts
@@ -50,6 +49,9 @@ class Spender:
         self.organization_id = organization_id
         self.acknowledged: dict[str, Receipt] = {}
         self.unanswered: list[str] = []
+        self.spent = 0
+        """What it was told to have spent, in micro-credits, and what it may have spent at most."""
+        self.sent = 0
         self.setbacks = 0
         """How often it was told to come again, or hung up on."""
         self._patient = patient
@@ -89,6 +91,7 @@ class Spender:
         event_id = self.unanswered[0] if again else next(self._names)
         if not again:
             self.unanswered.append(event_id)
+            self.sent += micro(amount_of(event_id))
         async with asyncio.timeout(PATIENCE_SECONDS):
             answer = await connection.book(event_id, amount_of(event_id))
         if answer.status == 503:
@@ -98,6 +101,7 @@ class Spender:
         assert answer.status == 201 or (answer.status == 200 and again), answer
         self.unanswered.remove(event_id)
         self.acknowledged[event_id] = figures(answer)
+        self.spent += micro(amount_of(event_id))
         return True
 
     def _put_off(self, event_id: str, answer: Answer, *, is_new: bool) -> None:
@@ -106,6 +110,7 @@ class Spender:
         if is_new and answer.body["error"] == "service_unavailable":
             # Nothing was changed, the answer says, so this one must not be found in the ledger.
             self.unanswered.remove(event_id)
+            self.sent -= micro(amount_of(event_id))
             if self._patient:
                 self._names = itertools.chain([event_id], self._names)
 
@@ -203,6 +208,11 @@ def check_all_booked(spenders: Sequence[Spender], ledger: Mapping[str, Facts]) -
     assert booked == sum(len(spender.acknowledged) for spender in spenders)
 
 
+async def insist(server: Server, spenders: Sequence[Spender]) -> None:
+    """Everybody sends what is unanswered until nothing is."""
+    await asyncio.gather(*(spender.insist(server.url) for spender in spenders))
+
+
 class Trigger:
     """Does something once, at the first answer of a batch, as soon as enough have come.
 
@@ -233,6 +243,9 @@ async def endure(
     """Lets them all spend, at one node or another, while `fault` happens in a thread after so many
     answers; returns when each has been served by what is there then."""
     over = asyncio.Event()
+    for spender in spenders:
+        spender.spent = sum(micro(each["credits"]) for each in spender.acknowledged.values())
+        spender.sent = spender.spent + sum(micro(amount_of(each)) for each in spender.unanswered)
 
     async def happen() -> None:
         await asyncio.to_thread(fault)
@@ -240,14 +253,48 @@ async def endure(
 
     async with asyncio.TaskGroup() as group:
         trigger = Trigger(answers, lambda: group.create_task(happen()))
-        for number, spender in enumerate(spenders):
-            takes_turns = itertools.cycle((*nodes[number % len(nodes) :], *nodes))
-            urls = partial(_next_url, takes_turns)
-            group.create_task(spender.endure(urls, trigger.answered, over))
+        watching = [
+            group.create_task(watch(from_one_to_the_next(nodes, number), theirs))
+            for number, theirs in enumerate(by_organization(spenders))
+        ]
+        spending = [
+            spender.endure(from_one_to_the_next(nodes, number), trigger.answered, over)
+            for number, spender in enumerate(spenders)
+        ]
+        await asyncio.gather(*spending)
+        for each in watching:
+            each.cancel()
 
 
-def _next_url(nodes: Iterator[Server]) -> str:
-    return next(nodes).url
+async def watch(urls: Callable[[], str], spenders: Sequence[Spender]) -> None:
+    """Looks at the balance of one organization, again and again: where it is told, it has all that
+    was acknowledged before, and nothing that was not sent."""
+    while True:
+        with suppress(*GONE):
+            async with connected(urls(), spenders[0].secret) as connection:
+                while True:
+                    least = sum(spender.spent for spender in spenders)
+                    async with asyncio.timeout(PATIENCE_SECONDS):
+                        answer = await connection.ask("GET", CREDITS)
+                    if answer.status == 503:
+                        check_unavailable(answer)
+                    else:
+                        consumed = micro(answer.body["consumed"])
+                        assert least <= consumed <= sum(spender.sent for spender in spenders)
+                        assert micro(answer.body["remaining"]) == micro(ALLOWANCE) - consumed
+                    await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def by_organization(spenders: Sequence[Spender]) -> list[list[Spender]]:
+    names = {spender.organization_id for spender in spenders}
+    return [[each for each in spenders if each.organization_id == name] for name in sorted(names)]
+
+
+def from_one_to_the_next(nodes: Sequence[Server], first: int) -> Callable[[], str]:
+    """The address of another node each time, as it is then."""
+    turns = itertools.cycle((*nodes[first % len(nodes) :], *nodes[: first % len(nodes)]))
+    return lambda: next(turns).url
 
 
 async def ingest(

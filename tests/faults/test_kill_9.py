@@ -18,6 +18,7 @@ from tests.faults.spenders import (
     check_all_booked,
     check_balances,
     ingest,
+    insist,
     make_spenders,
 )
 from tests.ledger_check import Facts
@@ -54,7 +55,3 @@ async def check_answers(
     for spender in spenders:
         await spender.ask_again(server.url, sorted(set(spender.acknowledged) - known[spender]))
     await check_balances(server.url, spenders, ledger)
-
-
-async def insist(server: Server, spenders: Sequence[Spender]) -> None:
-    await asyncio.gather(*(spender.insist(server.url) for spender in spenders))

@@ -21,6 +21,7 @@ from tests.faults.spenders import (
     check_all_booked,
     check_balances,
     endure,
+    insist,
     make_spenders,
 )
 from tests.server import Server
@@ -107,7 +108,7 @@ def keep_striking(site: Site, strike: Callable[[int], None]) -> None:
         assert sum(spender.setbacks for spender in spenders) > setbacks, "nobody was interrupted"
         asyncio.run(check_round(site.nodes[number % len(site.nodes)], spenders, known))
     check_acknowledged(spenders, site.facts())
-    asyncio.run(finish(site.operator, spenders))
+    asyncio.run(insist(site.operator, spenders))
     ledger = site.facts()
     check_all_booked(spenders, ledger)
     for node in site.nodes:
@@ -119,7 +120,3 @@ async def check_round(server: Server, spenders: list[Spender], known: list[int])
     for spender, before in zip(spenders, known, strict=True):
         latest = list(spender.acknowledged)[before:]
         await spender.ask_again(server.url, latest[-SAMPLE:])
-
-
-async def finish(server: Server, spenders: list[Spender]) -> None:
-    await asyncio.gather(*(spender.insist(server.url) for spender in spenders))
