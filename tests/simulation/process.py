@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
 
 import apsw
 
@@ -34,6 +35,8 @@ from tests.simulation.witness import (
 )
 
 FILE = "ledger.db"
+_READ_MARK = "SELECT max(CAST(body AS INTEGER)) FROM replays WHERE operation = 'simulation'"
+_ERRORS: dict[str, type[apsw.Error]] = {"full": apsw.FullError, "io": apsw.IOError}
 Files = Mapping[str, bytes]
 """What a disk holds, by name."""
 
@@ -102,8 +105,10 @@ class Process(Life):
         store = SqliteStore.open(
             self.path, clock=clock, owned=True, vfs=self.disk.name, threads=self._threads
         )
-        spy = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self.disk.name)
-        super().__init__(witness, spy)
+        self._spy = apsw.Connection(
+            str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self.disk.name
+        )
+        super().__init__(witness, self._read_mark)
         self.store = WitnessedStore(store, self)
         self.reads = Reads(self.store.reader, clock)
         self.ledger: WitnessedLedger
@@ -111,6 +116,22 @@ class Process(Life):
     @property
     def path(self) -> Path:
         return self.folder / FILE
+
+    def _read_mark(self) -> int:
+        found: list[Any] = self._spy.execute(_READ_MARK).fetchall()
+        return int(found[0][0] or 0)
+
+    @contextmanager
+    def ledger_file(self) -> Iterator[Path]:
+        """Where it all stands, for who looks into it."""
+        yield self.path
+
+    def disturb(self, what: str, *, at: str, file: str, after: int, times: int) -> None:
+        operation = "xSync" if at == "sync" else "xWrite"
+        self.trouble = Trouble(operation, _ERRORS[what], f"{FILE}{file}", after, times)
+
+    def calm(self) -> None:
+        self.trouble = self.doom = None
 
     def run(self, witnessed: Callable[[object], WitnessedUnit]) -> None:
         self.ledger = WitnessedLedger(self.store, witnessed)
@@ -125,7 +146,7 @@ class Process(Life):
 
     def crash(self, how: str, chance: Random) -> None:
         """Notes what is on the disk at this moment; from now on nobody looks or listens."""
-        self.doom = self.trouble = None
+        self.calm()
         if how == "power":
             folder = self.folder / "after"
             self.disk.cut().restart(folder, chance)
@@ -143,13 +164,39 @@ class Process(Life):
     async def bury(self) -> None:
         """Closes what a crash left open, or ends in order."""
         self.is_over = True
-        self.doom = self.trouble = None
+        self.calm()
         self._threads.leave_alone()
         self._spy.close()
         with suppress(StoreError):
             await self.ledger.close()
         self.disk.unregister()
         shutil.rmtree(self.folder)
+
+
+class DiskMachine:
+    """Processes one after the other, each on the disk that the one before left behind."""
+
+    def __init__(self) -> None:
+        empty_database()
+        self._folder = Path(mkdtemp(prefix="tallystick-world-"))
+        self._lives = 0
+        self._last: Process | None = None
+
+    def start(
+        self,
+        clock: Callable[[], int],
+        witness: Witness,
+        pace: Pace,
+        attempt: Callable[[Callable[[], None]], None],
+    ) -> Process:
+        self._lives += 1
+        files = (self._last and self._last.left) or {FILE: empty_database()}
+        folder = self._folder / str(self._lives)
+        self._last = Process(folder, files, clock, witness, pace, attempt)
+        return self._last
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder)
 
 
 def _disk_with(folder: Path, files: Files, before: Callable[[str, str], None]) -> ForgetfulDisk:

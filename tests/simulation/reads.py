@@ -7,6 +7,7 @@ by their numbers.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 
 from tallystick.domain.holds import HoldStatus
 from tallystick.ledger.reading import Page
@@ -32,7 +33,7 @@ def reading(what: str, instant: int) -> tuple[Read, See]:
 
 async def _credits(reads: Reads, tenant: Tenant) -> object:
     found = reads.credits(tenant.id)
-    return found if found is None or isinstance(found, tuple) else await found
+    return await found if isawaitable(found) else found
 
 
 def _credits_of(oracle: Oracle, clock: int) -> object:

@@ -17,9 +17,7 @@ import asyncio
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
-
-import apsw
+from typing import Any, Protocol
 
 from tallystick.domain.entries import Sealed
 from tallystick.ledger.ledger import Ledger
@@ -30,15 +28,12 @@ from tallystick.ledger.ports import (
     Replay,
     ReplayKey,
     Snapshot,
+    Store,
     StoreError,
     Wanted,
 )
 from tallystick.ledger.reading import Reader
 from tallystick.ledger.work import Unit, Work
-from tallystick.storage.sqlite import SqliteStore
-
-MARK: Final = ReplayKey("", "", "simulation", "batch")
-_READ_MARK: Final = "SELECT body FROM replays WHERE operation = 'simulation'"
 
 
 class Fate(enum.StrEnum):
@@ -91,7 +86,8 @@ class Witness:
     def begin(self, batch: Batch, changes: Changes) -> None:
         """The batch's changes are about to be written; its mark is added to them."""
         body = str(batch.number).encode()
-        changes.replays[MARK] = Replay(MARK, b"", 200, body, batch.now)
+        mark = ReplayKey("", "", "simulation", str(batch.number))
+        changes.replays[mark] = Replay(mark, b"", 200, body, batch.now)
         batch.entries = list(changes.entries)
         batch.fate = Fate.UNDER_WAY
         self._under_way = batch
@@ -216,9 +212,9 @@ class WitnessedLane:
 
 
 class WitnessedStore:
-    """An SQLite store whose lane is looked at."""
+    """A store whose lane is looked at."""
 
-    def __init__(self, store: SqliteStore, life: Life) -> None:
+    def __init__(self, store: Store, life: Life) -> None:
         self._store = store
         self.reader: Reader = store.reader
         self.lanes = [WitnessedLane(lane, life) for lane in store.lanes]
@@ -244,18 +240,16 @@ class WitnessedLedger(Ledger):
 
 
 class Life:
-    """What of a process's life the witness needs: its batch under way, and a look at its file."""
+    """What of a process's life the witness needs: its batch under way, and a look at its file.
 
-    def __init__(self, witness: Witness, spy: apsw.Connection) -> None:
+    `mark` finds the number of the last batch that stands there, 0 where none does.
+    """
+
+    def __init__(self, witness: Witness, mark: Callable[[], int]) -> None:
         self.witness = witness
         self.is_over = False
         self.batch = Batch(0, 0)
-        self._spy = spy
-
-    def mark(self) -> int:
-        """The number of the last batch that stands in the file."""
-        found: list[Any] = self._spy.execute(_READ_MARK).fetchall()
-        return int(found[0][0]) if found else 0
+        self.mark = mark
 
     def look(self) -> None:
         if not self.is_over:

@@ -10,15 +10,10 @@ The trace has every step and what came of it, in the order in which things happe
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
-from typing import Any
-
-import apsw
+from typing import Any, Protocol
 
 from tallystick.domain.periods import format_instant
 from tallystick.ledger.sweeper import sweep
@@ -29,7 +24,8 @@ from tests.simulation.clients import Clients
 from tests.simulation.founding import found
 from tests.simulation.loop import MICROSECOND, VirtualLoop
 from tests.simulation.operations import Kept, sweeping
-from tests.simulation.process import Doom, Files, Process, Trouble, empty_database
+from tests.simulation.postgres import PostgresProcess
+from tests.simulation.process import DiskMachine, Doom, Process
 from tests.simulation.script import Script, Step
 from tests.simulation.tenant import Tenant, settled
 from tests.simulation.threads import Noting, Pace
@@ -37,7 +33,6 @@ from tests.simulation.witness import Batch, Witness, WitnessedUnit
 
 _PATIENCE = 60.0
 """Virtual seconds after the last step, by which everybody has had an answer or given up."""
-_ERRORS: dict[str, type[apsw.Error]] = {"full": apsw.FullError, "io": apsw.IOError}
 
 
 class Failed(AssertionError):
@@ -57,22 +52,35 @@ class Trace:
         return "".join(f"{line}\n" for line in self.lines)
 
 
-def run(script: Script) -> Trace:
+class Machine(Protocol):
+    """What processes run on, one after the other; each finds what the one before left."""
+
+    def start(
+        self,
+        clock: Callable[[], int],
+        witness: Witness,
+        pace: Pace,
+        attempt: Callable[[Callable[[], None]], None],
+    ) -> Process | PostgresProcess: ...
+
+    def close(self) -> None: ...
+
+
+def run(script: Script, machine: Callable[[], Machine] = DiskMachine) -> Trace:
     """Lets the script happen in a world of its own."""
-    empty_database()
     trace = Trace()
-    folder = Path(tempfile.mkdtemp(prefix="tallystick-world-"))
+    runs_on = machine()
     loop = VirtualLoop()
     try:
-        loop.run_until_complete(_live(script, folder, loop, trace))
+        loop.run_until_complete(_live(script, runs_on, loop, trace))
     finally:
         loop.close()
-        shutil.rmtree(folder)
+        runs_on.close()
     return trace
 
 
-async def _live(script: Script, folder: Path, loop: VirtualLoop, trace: Trace) -> None:
-    world = World(folder, loop, trace)
+async def _live(script: Script, machine: Machine, loop: VirtualLoop, trace: Trace) -> None:
+    world = World(machine, loop, trace)
     try:
         await world.live(script)
     except Failed as failure:
@@ -98,15 +106,15 @@ class Clock:
 
 
 class World:
-    def __init__(self, folder: Path, loop: VirtualLoop, trace: Trace) -> None:
+    def __init__(self, machine: Machine, loop: VirtualLoop, trace: Trace) -> None:
         self.trace = trace
         self.tenants: dict[str, Tenant] = {}
         """By the number that the script gives them."""
         self.kept = Kept()
         self.clock = Clock(self._clock_was_turned)
         self.witness = Witness(self._settle, self.note)
-        self.process: Process
-        self._folder = folder
+        self.process: Process | PostgresProcess
+        self._machine = machine
         self._loop = loop
         self._lives = 0
         self._pace = Pace()
@@ -131,7 +139,7 @@ class World:
             failed.__cause__ = error
             self._failed.set_exception(failed)
 
-    async def up(self) -> Process:
+    async def up(self) -> Process | PostgresProcess:
         """The process, as soon as there is one that runs."""
         await self._is_up.wait()
         return self.process
@@ -142,7 +150,7 @@ class World:
     # ── its course ──
 
     async def live(self, script: Script) -> None:
-        await self._open({})
+        self._open()
         steps = self._start(self._take_steps(script))
         while not steps.done() or self._tasks:
             waiting: list[asyncio.Future[None]] = [*self._tasks, self._failed]
@@ -181,7 +189,7 @@ class World:
                 await self.pause(step.pause)
             self.note(str(step))
             await self._take(step)
-        self.process.trouble = self.process.doom = None
+        self.process.calm()
 
     async def _take(self, step: Step) -> None:
         if step.what == "found":
@@ -222,12 +230,12 @@ class World:
             self._pace.begins_after = step.number("begins")
             self._pace.known_after = step.number("known")
             return
-        self.process.trouble = Trouble(
-            "xSync" if step.text("at") == "sync" else "xWrite",
-            _ERRORS[step.what],
-            f"ledger.db{step.text('file')}",
-            step.number("after"),
-            step.number("times", 1),
+        self.process.disturb(
+            step.what,
+            at=step.text("at"),
+            file=step.text("file"),
+            after=step.number("after"),
+            times=step.number("times", 1),
         )
 
     def _doom(self, step: Step) -> None:
@@ -240,12 +248,10 @@ class World:
         else:
             process.doom = Doom(step.what, step.number("after"), chance)
 
-    async def _open(self, files: Files) -> None:
-        """Starts the process on what the disk has, and sees to it that it starts again."""
+    def _open(self) -> None:
+        """Starts the process on what there is, and sees to it that it starts again."""
         self._lives += 1
-        files = files or {"ledger.db": empty_database()}
-        folder = self._folder / str(self._lives)
-        self.process = Process(folder, files, self.clock, self.witness, self._pace, self.attempt)
+        self.process = self._machine.start(self.clock, self.witness, self._pace, self.attempt)
         self.process.run(self._witnessed)
         self.witness.opened_again(self.process.mark())
         if self._lives > 1:
@@ -261,15 +267,16 @@ class World:
         self._is_up.clear()
         self._start(self._start_again(self.process))
 
-    async def _start_again(self, crashed: Process) -> None:
+    async def _start_again(self, crashed: Process | PostgresProcess) -> None:
         await crashed.bury()
-        await self._open(crashed.left)
+        self._open()
 
     # ── what is checked ──
 
     def audit(self) -> None:
         if not self.process.is_over:
-            audit(self.process.path, self.tenants.values(), self._clients.receipts)
+            with self.process.ledger_file() as path:
+                audit(path, self.tenants.values(), self._clients.receipts)
             self.note("  audited")
 
     def _settle(self, batch: Batch) -> None:
