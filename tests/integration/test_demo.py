@@ -14,6 +14,8 @@ import pytest
 
 from tests.harness import bearer
 from tests.server import Server, running_server
+from tests.servers.postgres import Postgres
+from tests.sizes import running_workers
 
 CREDITS = "/v1/organization/credits"
 
@@ -115,3 +117,19 @@ def test_the_demo_has_holds_a_reversal_and_a_budget(tmp_path: Path) -> None:
         assert budget["held"] == 60
         assert 0 < budget["used"] < budget["limit"]
         assert len(listed("entries?kind=usage.reversed")) == 1
+
+
+def test_the_demo_on_postgresql_is_made_once(tmp_path: Path, durable: Postgres) -> None:
+    """Its key lies in the folder in which the server was started; two workers know it."""
+    url = durable.empty_database()
+    file = tmp_path / "tallystick.demo-key"
+    found = []
+    for _ in range(2):
+        with running_workers(tmp_path, url, demo=True) as server:
+            secret = file.read_text().strip()
+            assert secret in introduced(server)
+            answer = httpx.get(server.url + CREDITS, headers=bearer(secret))
+            found.append((secret, answer.json()["consumed"], answer.json()["total"]))
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert found[0] == found[1]
+    assert 4_000 < found[0][1] < 8_000

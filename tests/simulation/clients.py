@@ -22,6 +22,7 @@ from tests.simulation.tenant import Tenant, Watch
 from tests.simulation.witness import WitnessedUnit
 
 if TYPE_CHECKING:
+    from tests.simulation.postgres import PostgresProcess
     from tests.simulation.process import Process
     from tests.simulation.world import World
 
@@ -59,7 +60,9 @@ class Clients:
                 self.receipts.take(tenant, answer)
                 return
 
-    async def _try(self, step: Step, asked: Operation, process: Process, attempt: int) -> object:
+    async def _try(
+        self, step: Step, asked: Operation, process: Process | PostgresProcess, attempt: int
+    ) -> object:
         world = self._world
         unit = WitnessedUnit(asked.unit, asked, process)
         future = process.ledger.submit(asked.tenant.id, unit)

@@ -13,6 +13,7 @@ from tallystick.ledger.directory import (
     CreateTeamspace,
     OrganizationState,
 )
+from tallystick.ledger.ports import StoreError
 from tallystick.ledger.work import Unit
 from tests.oracle import Oracle
 from tests.property import languages as say
@@ -65,6 +66,10 @@ async def found(world: World, step: Step) -> None:
         witnessed = WitnessedUnit(unit, operation, process)
         future = process.ledger.submit(organization_id, witnessed)
         await asyncio.wait({future, process.ended}, return_when=asyncio.FIRST_COMPLETED)
+        failure = future.exception() if future.done() else None
+        # What is wrong here must not pass for an organization that was never founded.
+        if failure is not None and not isinstance(failure, StoreError):
+            raise failure
 
 
 def _directory(number: int, organization_id: str) -> list[Unit]:

@@ -169,3 +169,30 @@ MUTATIONS = (
         "bisect_right(range(1, up_to + 1), instant - 1, key=booked_at)",
     ),
 )
+
+UNKNOWN_CALLED_NOTHING = Mutation(
+    "an unknown outcome on PostgreSQL is not called nothing",
+    "storage.postgres.errors",
+    "    return OutcomeUnknown(described(error))\n",
+    "    return StoreUnavailable(described(error))\n",
+)
+HOLDS_NOT_LOADED = Mutation(
+    "an account that is loaded from PostgreSQL has its holds",
+    "storage.postgres.load",
+    "    snapshot.accounts[item[0]].add_hold(hold_from(item))\n",
+    "    hold_from(item)\n",
+)
+TRANSACTION_LEFT_OPEN = Mutation(
+    "what PostgreSQL acknowledges was committed",
+    "storage.postgres.lane",
+    "        await self._session.commit()\n",
+    "        pass\n",
+)
+ON_POSTGRES = (
+    ANSWERED_TOO_EARLY,
+    CLOCK_GOES_BACK,
+    UNKNOWN_CALLED_NOTHING,
+    HOLDS_NOT_LOADED,
+    TRANSACTION_LEFT_OPEN,
+)
+"""Those that worlds on PostgreSQL catch."""

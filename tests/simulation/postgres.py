@@ -10,7 +10,6 @@ begins when the server has undone what was open.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,9 +27,9 @@ from tallystick.storage.postgres.connect import Database
 from tallystick.storage.postgres.lane import Patience
 from tallystick.storage.postgres.store import PostgresStore
 from tests.postgres_copies import copy_to_file
-from tests.simulation.process import Doom, Life
+from tests.simulation.process import Doom
 from tests.simulation.threads import Pace, Pool
-from tests.simulation.witness import Witness, WitnessedLedger, WitnessedStore, WitnessedUnit
+from tests.simulation.witness import Life, Witness, WitnessedLedger, WitnessedStore, WitnessedUnit
 
 T = TypeVar("T")
 
@@ -98,16 +97,16 @@ class Wire:
     async def _step(self, statement: Coroutine[Any, Any, T], is_commit: bool = False) -> T:
         process = self._process
         fails = process.meets(at_commit=is_commit)
-        if fails in {"full", "before"}:
-            statement.close()
-            if fails == "full":
-                raise asyncpg.DiskFullError("by order of the script")
+        if not fails:
+            return await statement
+        if fails == "after":
+            await statement
         else:
-            result = await statement
-        if fails:
-            await self.cut()
-            raise ConnectionResetError("by order of the script")
-        return result
+            statement.close()
+        if fails == "full":
+            raise asyncpg.DiskFullError("by order of the script")
+        await self.cut()
+        raise ConnectionResetError("by order of the script")
 
     async def cut(self) -> None:
         """Returns when the server has undone what was open."""
@@ -281,8 +280,7 @@ class PostgresProcess(Life):
 
 
 async def _carried_out(work: Callable[[], Awaitable[T]]) -> T:
-    found = work()
-    return await found if inspect.isawaitable(found) else found
+    return await work()
 
 
 class PostgresMachine:
