@@ -294,21 +294,6 @@ class ExpressProtocol(Protocol):
             answer = self._lane.handle(exchange)
             if isinstance(answer, Answer):
                 self._write(exchange, answer)
-            elif isinstance(answer, Pending):
-                answer.future.add_done_callback(partial(self._land, exchange, answer.render))
-            else:
-                self._follow(exchange, answer, self._write)
-
-    def _land(
-        self,
-        exchange: Exchange,
-        render: Callable[[Any], Answer | Awaitable[Answer]],
-        future: asyncio.Future[Any],
-    ) -> None:
-        with exchange:
-            answer = render(future.result())
-            if isinstance(answer, Answer):
-                self._write(exchange, answer)
             else:
                 self._follow(exchange, answer, self._write)
 
@@ -318,9 +303,9 @@ class ExpressProtocol(Protocol):
         awaited: Awaitable[T],
         then: Callable[[Exchange, T], None],
     ) -> None:
-        """Waits for what is rarely needed, or needs no other than a callback."""
+        """Has `then` called with what comes of it."""
         if isinstance(awaited, Pending):
-            awaited.future.add_done_callback(partial(self._land_on, exchange, awaited.render, then))
+            awaited.future.add_done_callback(partial(self._land, exchange, awaited.render, then))
             return
         # In a task, for whoever sets a deadline has to be in one.
         task = self.loop.create_task(self._wait(exchange, awaited, then))
@@ -336,7 +321,7 @@ class ExpressProtocol(Protocol):
         with exchange:
             then(exchange, await awaited)
 
-    def _land_on(
+    def _land(
         self,
         exchange: Exchange,
         render: Callable[[Any], Any],

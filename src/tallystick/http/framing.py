@@ -29,7 +29,6 @@ connection a second instead of a timer per request.
 from __future__ import annotations
 
 import logging
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -37,6 +36,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tallystick.http.errors import ApiError
 from tallystick.http.gate import UNJUDGED, Gate, refuse
+from tallystick.http.hosts import is_host
 from tallystick.http.operations import STREAMED
 
 if TYPE_CHECKING:
@@ -71,15 +71,6 @@ LINGER_SECONDS: Final = 2
 _HEADER_OVERHEAD: Final = len(b": \r\n")
 _VERSIONS: Final = frozenset({"1.1", "1.0"})
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
-# RFC 3986: a name, which may be empty, or an address in brackets, and perhaps a port.
-_HOST: Final = re.compile(
-    rb"(?:\[[0-9A-Za-z:.]+\]|(?:[0-9A-Za-z._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?[ \t]*"
-)
-
-
-def is_host(value: bytes) -> bool:
-    """Whether a `Host` header may have this value."""
-    return _HOST.fullmatch(value) is not None
 
 
 class Unacceptable(Exception):
@@ -374,16 +365,10 @@ class Protocol(HttpToolsProtocol):
 
     def cut_off(self) -> None:
         """Called by the server when it ends: what has not arrived by now will not be waited for."""
-        if self._refusal is not None:
-            return
-        if self._in_body:
-            self._break_off(
-                ApiError("outcome_unknown", "the server ended before the request had arrived whole")
-            )
-        elif self._in_head:
-            self._break_off(
-                ApiError("service_unavailable", "the server ended before the request's head came")
-            )
+        if self._refusal is None and (self._in_head or self._in_body):
+            code = "outcome_unknown" if self._in_body else "service_unavailable"
+            reason = "the server ended before the request had arrived whole"
+            self._break_off(ApiError(code, reason))
 
 
 def _reason(error: httptools.HttpParserError) -> ApiError:

@@ -15,7 +15,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tallystick.http.framing import is_host
+from tallystick.http.hosts import is_host
 from tallystick.http.lately import Lately
 from tallystick.http.operations import MAX_BODY
 from tallystick.http.wire import media_type
