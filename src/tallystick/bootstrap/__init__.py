@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.bootstrap.first_operator import make_first_operator, write_private
 from tallystick.bootstrap.housekeeping import tidy, upkeep
+from tallystick.bootstrap.transfer import End, Standing, Transferred, transfer
 from tallystick.bootstrap.wiring import (
     Running,
     audit,
@@ -18,7 +19,10 @@ from tallystick.bootstrap.wiring import (
 )
 
 __all__ = (
+    "End",
     "Running",
+    "Standing",
+    "Transferred",
     "audit",
     "beside",
     "check_operations",
@@ -30,6 +34,7 @@ __all__ = (
     "new_id",
     "running",
     "tidy",
+    "transfer",
     "upkeep",
     "write_private",
 )

@@ -64,6 +64,18 @@ def explaining(url: str) -> Iterator[None]:
         raise StoreNotUsable(_explain(error, url)) from error
 
 
+async def check_server(connection: Connection[Record], *, oldest: int = OLDEST) -> Record:
+    """Raises StoreNotUsable unless the server and the database can have a ledger, whatever is there
+    by now; returns the facts."""
+    facts = await connection.fetchrow(_SQL["facts"])
+    if facts is None:
+        raise StoreNotUsable("the server did not say what it is")
+    _check_version(facts, oldest)
+    _check_encoding(facts)
+    _check_writable(facts)
+    return facts
+
+
 async def check(
     connection: Connection[Record], *, requires_durability: bool = True, oldest: int = OLDEST
 ) -> list[str]:
@@ -73,12 +85,7 @@ async def check(
     `connection` is as lanes use it. Without `requires_durability` a server that loses commits in a
     crash will do: for development.
     """
-    facts = await connection.fetchrow(_SQL["facts"])
-    if facts is None:
-        raise StoreNotUsable("the server did not say what it is")
-    _check_version(facts, oldest)
-    _check_encoding(facts)
-    _check_writable(facts)
+    facts = await check_server(connection, oldest=oldest)
     if requires_durability:
         _check_durability(facts)
     await _check_schema(connection, facts)
