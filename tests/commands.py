@@ -34,7 +34,7 @@ class Result(NamedTuple):
 class Commands:
     """Commands on one database; nothing of the environment but what every process needs."""
 
-    database: Path
+    database: Path | str
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, *arguments: object, stdin: bytes = b"") -> Result:

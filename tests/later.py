@@ -50,9 +50,7 @@ class LaterLimiter:
         assert isinstance(found, Decision)
         return later(self.rng, lambda: found)
 
-    def peek(
-        self, key: Hashable, limit: int, now_ms: int
-    ) -> Decision | asyncio.Future[Decision]:
+    def peek(self, key: Hashable, limit: int, now_ms: int) -> Decision | asyncio.Future[Decision]:
         return self.limiter.peek(key, limit, now_ms)
 
 
@@ -106,9 +104,7 @@ class HeldLimiter:
         self._held.append((future, found))
         return future
 
-    def peek(
-        self, key: Hashable, limit: int, now_ms: int
-    ) -> Decision | asyncio.Future[Decision]:
+    def peek(self, key: Hashable, limit: int, now_ms: int) -> Decision | asyncio.Future[Decision]:
         return self.limiter.peek(key, limit, now_ms)
 
     def __len__(self) -> int:

@@ -72,6 +72,10 @@ class Postgres:
         """The URL of a new database without tables."""
         return self._create("template0")
 
+    def copy(self, url: str) -> str:
+        """The URL of a new database with all that stands in the one at `url`."""
+        return self._create(name_of(url))
+
     def execute(self, statement: str, database: str = "postgres") -> None:
         """As the superuser."""
         _finish(_execute(self.url(database), statement))

@@ -12,7 +12,7 @@ them. One transfer at a time writes to a database, and none while services are a
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +21,7 @@ from tallystick.ledger.ports import StatementRejected
 from tallystick.storage.errors import StoreNotUsable
 from tallystick.storage.migrate import load_migrations, pending
 from tallystick.storage.postgres.checks import check_server, explaining
-from tallystick.storage.postgres.errors import translating
+from tallystick.storage.postgres.errors import DRIVER_ERRORS, translating
 from tallystick.storage.postgres.migrate import applied_migrations, migrate
 from tallystick.storage.queries import load_statements
 from tallystick.storage.transferred import BOOK, TABLES
@@ -76,38 +76,50 @@ class PostgresDestination:
 
     async def copy_directory(self, source: Source) -> None:
         """Writes what belongs to no organization: the price book, and what is operators'."""
-        with translating():
-            async with self._connection.transaction():
-                for table in BOOK:
-                    await self._copy(table, source.book(table), _nobody_looks)
-                for table in TABLES:
-                    await self._copy(table, source.rows(table, ""), _nobody_looks)
+        async with self._transaction():
+            for table in BOOK:
+                await self._copy(table, source.book(table), _nobody_looks)
+            for table in TABLES:
+                await self._copy(table, source.rows(table, ""), _nobody_looks)
 
     async def compare_directory(self, source: Source) -> None:
         """Raises Different unless the source has the very same."""
-        with translating():
-            async with self._connection.transaction(isolation="repeatable_read", readonly=True):
-                for table in BOOK:
-                    await self._compare(table, source.book(table), _nobody_looks)
-                for table in TABLES:
-                    await self._compare(table, source.rows(table, ""), _nobody_looks, "")
+        async with self._transaction(readonly=True):
+            for table in BOOK:
+                await self._compare(table, source.book(table), _nobody_looks)
+            for table in TABLES:
+                await self._compare(table, source.rows(table, ""), _nobody_looks, "")
 
     async def copy(self, source: Source, organization_id: str, tick: Tick) -> None:
         """Writes an organization. `tick` is told how many entries were read since the last time."""
-        with translating():
-            async with self._connection.transaction():
-                for table in TABLES:
-                    looks = tick if table == "entries" else _nobody_looks
-                    await self._copy(table, source.rows(table, organization_id), looks)
+        async with self._transaction():
+            for table in TABLES:
+                looks = tick if table == "entries" else _nobody_looks
+                await self._copy(table, source.rows(table, organization_id), looks)
 
     async def compare(self, source: Source, organization_id: str, tick: Tick) -> None:
         """Raises Different unless the source has the very same of the organization."""
+        async with self._transaction(readonly=True):
+            for table in TABLES:
+                looks = tick if table == "entries" else _nobody_looks
+                rows = source.rows(table, organization_id)
+                await self._compare(table, rows, looks, organization_id)
+
+    @asynccontextmanager
+    async def _transaction(self, *, readonly: bool = False) -> AsyncIterator[None]:
+        """The driver's own would say of a lost connection only that it cannot be rolled back."""
         with translating():
-            async with self._connection.transaction(isolation="repeatable_read", readonly=True):
-                for table in TABLES:
-                    looks = tick if table == "entries" else _nobody_looks
-                    rows = source.rows(table, organization_id)
-                    await self._compare(table, rows, looks, organization_id)
+            transaction = self._connection.transaction(
+                isolation="repeatable_read" if readonly else "read_committed", readonly=readonly
+            )
+            await transaction.start()
+            try:
+                yield
+            except BaseException:
+                with suppress(*DRIVER_ERRORS):
+                    await transaction.rollback()
+                raise
+            await transaction.commit()
 
     async def _copy(self, table: str, found: Rows, tick: Tick) -> None:
         if not found.columns:
@@ -137,7 +149,7 @@ class PostgresDestination:
 async def destination(
     database: Database, partitions: int | None
 ) -> AsyncIterator[PostgresDestination]:
-    """Raises StoreNotUsable where the database is not fit for it, before anything is changed there."""
+    """Raises StoreNotUsable where the database is not fit for it, before anything is changed."""
     with explaining(database.url):
         connection = await database.connect(TRANSFERRING)
     try:
