@@ -156,6 +156,13 @@ async def test_a_limit_is_changed_and_taken_away_at_once(w: World) -> None:
 
 
 @in_world
+async def test_a_budget_may_be_as_much_as_an_organization_may_consume(w: World) -> None:
+    acme = await w.organization()
+    set_to = await cap(w, acme.id, acme.default_teamspace_id, 8_000_000_000)
+    assert set_to["limit"] == 8_000_000_000
+
+
+@in_world
 async def test_budgets_are_listed_by_id(w: World) -> None:
     acme = await tenant(w, "Acme")
     second = (await teamspace(w, acme, "Second"))["id"]
@@ -181,7 +188,7 @@ async def test_budgets_are_listed_by_id(w: World) -> None:
         ({"limit": "5"}, "/limit"),
         ({"limit": None}, "/limit"),
         ({"limit": 0.0000001}, "/limit"),
-        ({"limit": 1_000_000_001}, "/limit"),
+        ({"limit": 8_000_000_000.000001}, "/limit"),
         ({"limit": 5, "used": 0}, "/used"),
         ([], ""),
     ],

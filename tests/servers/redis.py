@@ -86,7 +86,7 @@ class RedisServer:
         os.kill(self.pid, signal.SIGCONT)
 
 
-def tell(client: Redis, *words: str | int) -> Any:  # noqa: ANN401 - each command has its own
+def tell(client: Redis, *words: str | int) -> Any:  # noqa: ANN401 - whatever the command answers  # noqa: ANN401 - each command has its own
     """One command, as it is written."""
     return client.execute_command(*words)  # type: ignore[no-untyped-call]  # it has no types
 

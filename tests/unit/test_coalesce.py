@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tallystick.ledger.coalesce import AGAIN, Coalescer, Overloaded
+from tallystick.ledger.coalesce import AGAIN, Coalescer, Failed, Overloaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -202,5 +202,18 @@ def test_what_is_tried_alone_and_has_to_wait_stays_before_the_others() -> None:
         coalescer = Coalescer[int, int](fly)
         assert await asyncio.gather(*map(coalescer.submit, [1, 2])) == [-1, -2]
         assert flights == [[1, 2], [1], [1], [2]]
+
+    asyncio.run(scenario())
+
+
+def test_who_fails_alone_leaves_the_others_their_answers() -> None:
+    async def fly(items: Sequence[int]) -> list[int | Failed]:
+        return [Failed(ValueError("2 fails")) if item == 2 else -item for item in items]
+
+    async def scenario() -> None:
+        coalescer = Coalescer[int, int](fly)
+        answers = await asyncio.gather(*map(coalescer.submit, [1, 2, 3]), return_exceptions=True)
+        assert (answers[0], answers[2]) == (-1, -3)
+        assert isinstance(answers[1], ValueError)
 
     asyncio.run(scenario())

@@ -9,7 +9,7 @@ import click
 from tallystick.cli.client import ORGANIZATIONS, in_path
 from tallystick.cli.options import asking
 from tallystick.cli.output import Column
-from tallystick.cli.values import amount, credits_value, moment
+from tallystick.cli.values import amount, moment, sum_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ def budgets() -> None:
 @budgets.command("set")
 @click.argument("organization", metavar="ORG")
 @click.argument("subject", metavar="ID")
-@click.argument("limit", metavar="CREDITS", callback=credits_value)
+@click.argument("limit", metavar="CREDITS", callback=sum_value)
 @asking
 async def set_(
     api: Api, out: Output, /, organization: str, subject: str, limit: msgspec.Raw

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import msgspec
 
-from tallystick.domain.credits import InvalidCredits, format_credits, parse_credits
+from tallystick.domain.credits import (
+    MAX_AMOUNT,
+    MAX_SUM,
+    InvalidCredits,
+    format_credits,
+    parse_credits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,10 +24,17 @@ def credits_value(
     ctx: click.Context, param: click.Parameter, text: str | None
 ) -> msgspec.Raw | None:
     """A click callback: an amount as the API takes it, exact, in any spelling of JSON."""
-    if text is None:
-        return None
+    return None if text is None else _credits(ctx, param, text, MAX_AMOUNT)
+
+
+def sum_value(ctx: click.Context, param: click.Parameter, text: str) -> msgspec.Raw:
+    """The same, of what may be as much as a sum of amounts."""
+    return _credits(ctx, param, text, MAX_SUM)
+
+
+def _credits(ctx: click.Context, param: click.Parameter, text: str, most: int) -> msgspec.Raw:
     try:
-        return msgspec.Raw(format_credits(parse_credits(text)).encode())
+        return msgspec.Raw(format_credits(parse_credits(text, most)).encode())
     except InvalidCredits as error:
         raise click.BadParameter(f"{text!r} is no amount of credits: {error}", ctx, param) from None
 

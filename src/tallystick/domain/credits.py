@@ -31,14 +31,14 @@ class InvalidCredits(InvalidNumber):
     """The spelling is no acceptable amount; the message says what to do about it."""
 
 
-def parse_credits(text: bytes | str) -> int:
-    """The micro-credits (0 to `MAX_AMOUNT`) that a JSON number, spelled exactly so, stands for.
+def parse_credits(text: bytes | str, most: int = MAX_AMOUNT) -> int:
+    """The micro-credits (0 to `most`) that a JSON number, spelled exactly so, stands for.
 
     Takes time in proportion to the length of `text`. Raises `InvalidCredits`.
     """
     spelling = _ascii(text) if isinstance(text, str) else text
     # Nearly every amount is a plain integer or decimal, which needs no pattern. Nine digits keep it
-    # under the maximum without comparing.
+    # under any maximum without comparing.
     whole, point, fraction = spelling.partition(b".")
     if (
         whole.isdigit()
@@ -47,7 +47,7 @@ def parse_credits(text: bytes | str) -> int:
         and (not point or (fraction.isdigit() and len(fraction) <= _DECIMALS))
     ):
         return int(whole + fraction.ljust(_DECIMALS, b"0"))
-    return _parse_any(spelling)
+    return _parse_any(spelling, most)
 
 
 def format_credits(micro: int) -> str:
@@ -65,25 +65,25 @@ def _ascii(text: str) -> bytes:
         raise InvalidCredits("must be a number") from None
 
 
-def _parse_any(spelling: bytes) -> int:
+def _parse_any(spelling: bytes, most: int) -> int:
     try:
         significant, power = split_number(spelling)
     except InvalidNumber as error:
         raise InvalidCredits(str(error)) from None
-    return _amount(significant, power) if significant else 0
+    return _amount(significant, power, most) if significant else 0
 
 
-def _amount(significant: bytes, power: int) -> int:
+def _amount(significant: bytes, power: int, most: int) -> int:
     """`significant` × 10^`power` credits; `significant` neither begins nor ends with a zero."""
     if len(significant) + power > _MAX_WHOLE_DIGITS:
-        raise _too_much()
+        raise _too_much(most)
     if power < -_DECIMALS:
         raise InvalidCredits(f"round to {_DECIMALS} decimals")
     micro: int = int(significant) * 10 ** (power + _DECIMALS)
-    if micro > MAX_AMOUNT:
-        raise _too_much()
+    if micro > most:
+        raise _too_much(most)
     return micro
 
 
-def _too_much() -> InvalidCredits:
-    return InvalidCredits(f"must be at most {MAX_AMOUNT // MICRO}")
+def _too_much(most: int) -> InvalidCredits:
+    return InvalidCredits(f"must be at most {most // MICRO}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from tallystick.domain.credits import MAX_AMOUNT, MICRO
+from tallystick.domain.credits import MAX_AMOUNT, MAX_SUM, MICRO
 from tallystick.domain.periods import InvalidInstant, parse_instant
 from tallystick.domain.quantities import MAX_DIGITS
 from tallystick.http.errors import ApiError, FieldError
@@ -34,6 +34,15 @@ Amount = Annotated[
     ),
 ]
 """An amount in a request: read from its exact spelling."""
+
+Sum = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="Credits; any spelling whose value has at most 6 decimals",
+        extra_json_schema={**_NUMBER, "minimum": 0, "maximum": MAX_SUM // MICRO},
+    ),
+]
+"""A sum of amounts in a request."""
 
 Quantity = Annotated[
     msgspec.Raw,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from tallystick.domain.commands import is_too_early
-from tallystick.domain.credits import InvalidCredits, format_credits, parse_credits
+from tallystick.domain.credits import MAX_AMOUNT, InvalidCredits, format_credits, parse_credits
 from tallystick.domain.periods import InvalidInstant, format_instant, parse_instant
 from tallystick.domain.quantities import format_quantity
 from tallystick.http.errors import ApiError, FieldError, invalid
@@ -131,10 +131,12 @@ def parse_field(pointer: str, parse: Callable[[Any], T], value: object) -> T:
         raise invalid(pointer, str(error)) from None
 
 
-def credits_field(pointer: str, raw: msgspec.Raw, *, positive: bool = False) -> int:
-    """Micro-credits from a field's exact spelling."""
+def credits_field(
+    pointer: str, raw: msgspec.Raw, *, positive: bool = False, most: int = MAX_AMOUNT
+) -> int:
+    """Micro-credits, up to `most`, from a field's exact spelling."""
     try:
-        micro = parse_credits(bytes(raw))
+        micro = parse_credits(bytes(raw), most)
     except InvalidCredits as error:
         raise invalid(pointer, str(error)) from None
     if positive and not micro:

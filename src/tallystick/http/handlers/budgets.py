@@ -8,16 +8,17 @@ import msgspec
 from msgspec import Meta
 
 from tallystick.domain.commands import BudgetSet
+from tallystick.domain.credits import MAX_SUM
 from tallystick.domain.directory import Scope
 from tallystick.http.idempotency import Shown, carry_out
 from tallystick.http.operations import Answer, Audience, Call, Operation
 from tallystick.http.outcomes import expect
 from tallystick.http.shapes import (
     PAGING,
-    Amount,
     Credits,
     Request,
     Response,
+    Sum,
     Time,
     list_answer,
     list_type,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class BudgetLimit(Request, kw_only=True):
-    limit: Annotated[Amount, Meta(description="Credits a billing period, from now on")]
+    limit: Annotated[Sum, Meta(description="Credits a billing period, from now on")]
 
 
 class BudgetView(Response, kw_only=True):
@@ -65,7 +66,8 @@ _decode: Final = msgspec.json.Decoder(BudgetLimit)
 
 def set_budget(call: Call) -> Awaitable[Answer]:
     body = decode_strictly(_decode, call.body)
-    limit = credits_field("/limit", body.limit)
+    # As much as an organization may consume.
+    limit = credits_field("/limit", body.limit, most=MAX_SUM)
     return carry_out(call, call.organization_id, _unit(call, limit), _show_set)
 
 

@@ -20,6 +20,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import asyncpg
+
 from tallystick.ledger.ports import (
     OutcomeUnknown,
     Outrun,
@@ -46,7 +48,15 @@ T = TypeVar("T")
 _SQL: Final = load_statements("postgres", "load")
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
+_BREAKS_OFF: Final = (*DRIVER_ERRORS, StoreUnavailable)
 _COMMITTED: Final = "COMMIT"
+_LOST: Final = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+)
+"""What says that a connection had been lost before it was used."""
 _IN_EACH_OTHERS_WAY: Final = frozenset({"40001", "40P01"})
 """A failure to serialize, a deadlock: neither should be, and trying again mends both."""
 
@@ -70,9 +80,18 @@ class Session:
         """Begins a transaction, where necessary on a new connection."""
         if self._is_closed:
             raise StoreUnavailable("the lane is closed")
-        connection = self._connection
-        if connection is None or connection.is_closed():
-            connection = await self._new_connection()
+        idle = self._connection
+        if idle is not None and not idle.is_closed():
+            try:
+                return await self._begin_on(idle)
+            except StoreUnavailable as error:
+                self._give_up()
+                if not isinstance(error.__cause__, _LOST):
+                    raise
+        # Also where an idle connection had been lost: nothing has begun.
+        return await self._begin_on(await self._new_connection())
+
+    async def _begin_on(self, connection: Connection) -> Connection:
         await self.step(connection.execute(_SQL["begin"]))
         self._is_open = True
         return connection
@@ -100,7 +119,7 @@ class Session:
         self._warnings.clear()
         try:
             status = await self._carry_through(connection.execute(_SQL["commit"]))
-        except (*DRIVER_ERRORS, StoreUnavailable) as error:
+        except _BREAKS_OFF as error:
             self._give_up()
             raise translate_commit(error) from error
         self._is_open = False
@@ -124,7 +143,8 @@ class Session:
         await self.roll_back()
         connection, self._connection = self._connection, None
         if connection is not None:
-            with translating():
+            # Nothing is open on it: if it cannot even take its leave, it is gone all the same.
+            with suppress(StoreError), translating():
                 await connection.close(timeout=self._step_seconds)
 
     async def _carry_through(self, doing: Coroutine[None, None, T]) -> T:
@@ -159,7 +179,6 @@ class Session:
                 connection = await self._connect()
                 connection.add_log_listener(self._listen)
                 self._connection = connection
-                await self.step(connection.execute(_SQL["make_load"]))
         except StoreError as error:
             self._give_up()
             # Not all lanes of all nodes at one moment.

@@ -64,8 +64,9 @@ class PostgresStore:
 
         Where it `migrates`, the database is brought up to date first, which takes the role that
         owns the tables; new ones are cut into `partitions`. Without `requires_durability` a server
-        will do that loses commits in a crash. `clock` (microseconds since 1970) takes the place of the
-        database's, for tests. Raises StoreNotUsable, which says what to do, where all is not well.
+        will do that loses commits in a crash. `clock` (microseconds since 1970) takes the place of
+        the database's, for tests. Raises StoreNotUsable, which says what to do, where all is not
+        well.
         """
         database, patience = Database(url=url), patience or Patience()
         with explaining(url):

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import asyncpg
+
 from tallystick.domain.commands import DAY
 from tallystick.ledger.ports import Outrun, StatementRejected
 from tallystick.ledger.units import REPLAYS_KEPT
 from tallystick.storage import rows
 from tallystick.storage.hold_rows import budget_row, changed_hold_row, hold_row
+from tallystick.storage.postgres.errors import described
 from tallystick.storage.postgres.load import columns
 from tallystick.storage.price_rows import price_row
 from tallystick.storage.queries import load_statements
@@ -39,7 +42,8 @@ _ENTRIES, _EVENTS, _ACCOUNTS, _GRANTS, _PERIODS, _ROLLUPS = 20, 4, 10, 6, 7, 9
 class Rows(NamedTuple):
     """Rows for one statement, in the order of its parameters.
 
-    `counts` says that each must be written, and `guarded` that nobody else could have been faster.
+    `counts` says that each must be written, and `guarded` that a lock keeps others from writing the
+    same meanwhile.
     """
 
     statement: str
@@ -80,7 +84,12 @@ async def write(
 
 
 async def _write_rows(connection: Connection, each: Rows) -> None:
-    status = await connection.execute(SQL[each.statement], *columns(each.values, 0), *each.also)
+    try:
+        status = await connection.execute(SQL[each.statement], *columns(each.values, 0), *each.also)
+    except asyncpg.UniqueViolationError as error:
+        if each.guarded:
+            raise
+        raise Outrun(described(error)) from error
     if each.counts and int(status.rpartition(" ")[2]) != len(each.values):
         if each.guarded:
             raise StatementRejected(f"{each.statement}: a row that was to be changed is not there")
@@ -133,7 +142,7 @@ def _directory(changes: Changes) -> Iterator[Rows]:
     organizations = changes.organizations.values()
     yield Rows("put_organization", [rows.organization_row(one) for one in organizations])
     named = sorted((one.external_id, one.id) for one in organizations if one.external_id)
-    yield Rows("put_external_id", named, counts=True, guarded=False)
+    yield Rows("put_external_id", named, guarded=False)
     yield Rows("put_teamspace", [rows.teamspace_row(one) for one in changes.teamspaces.values()])
     yield Rows("put_key", [rows.key_row(one) for one in changes.keys.values()])
     secrets = sorted(rows.secret_row(one) for one in changes.secrets.values())
@@ -189,7 +198,7 @@ def _beside(changes: Changes, now: int) -> Iterator[Rows]:
     yield Rows("put_replay", replays, counts=True, guarded=False, also=counting)
     used = changes.keys_used.items()
     yield Rows("note_key_used", [(rows.scope_of(name[0]), name[1], at) for name, at in used])
-    yield Rows("note_refused", [refused_row(one) for one in changes.refused])
+    yield Rows("note_refused", [refused_row(one) for one in changes.refused], guarded=False)
 
 
 async def _forget(connection: Connection, changes: Changes) -> None:

@@ -1,5 +1,5 @@
--- Who is who, the price book, and what is kept beside the ledger for a while. Rows that two lanes may
--- write at once are written in the order of their keys, so that nobody waits in a circle.
+-- Who is who, the price book, and what is kept beside the ledger for a while. Rows that two lanes
+-- may write at once are written in the order of their keys, so that nobody waits in a circle.
 
 -- name: put_organization
 INSERT INTO organizations (
@@ -21,13 +21,14 @@ ON CONFLICT (organization_id) DO UPDATE SET
     usage_dimensions = excluded.usage_dimensions
 
 -- name: put_external_id
--- Somebody else's stays as it is, and is not counted.
-INSERT INTO external_ids AS t (external_id, organization_id)
-SELECT *
-FROM unnest($1::text[], $2::text[])
-ON CONFLICT (external_id) DO UPDATE SET
-    organization_id = excluded.organization_id
-WHERE t.organization_id = excluded.organization_id
+-- What the organization is called already is not written; another's name is refused by the key.
+INSERT INTO external_ids (external_id, organization_id)
+SELECT n.external_id, n.organization_id
+FROM unnest($1::text[], $2::text[]) AS n (external_id, organization_id)
+WHERE NOT EXISTS (
+    SELECT FROM external_ids AS t
+    WHERE t.external_id = n.external_id AND t.organization_id = n.organization_id
+)
 
 -- name: put_teamspace
 INSERT INTO teamspaces (
@@ -69,8 +70,12 @@ ON CONFLICT (organization_id, key_id) DO UPDATE SET
 -- One without its key is not written, and another key's stays as it is: neither is counted.
 INSERT INTO key_directory AS t (hash, organization_id, key_id, expires_at)
 SELECT n.hash, n.organization_id, n.key_id, n.expires_at
-FROM unnest(
-    $1::bytea[], $2::text[], $3::text[], $4::bigint[]
+FROM (
+    SELECT *
+    FROM unnest(
+        $1::bytea[], $2::text[], $3::text[], $4::bigint[]
+    )
+    LIMIT cardinality($1)
 ) AS n (hash, organization_id, key_id, expires_at)
 JOIN api_keys AS k ON k.organization_id = n.organization_id AND k.key_id = n.key_id
 ON CONFLICT (hash) DO UPDATE SET
@@ -79,13 +84,25 @@ WHERE t.organization_id = excluded.organization_id AND t.key_id = excluded.key_i
 
 -- name: drop_secret
 DELETE FROM key_directory AS t
-USING unnest($1::bytea[]) AS n (hash)
+USING (
+    SELECT *
+    FROM unnest(
+        $1::bytea[]
+    )
+    LIMIT cardinality($1)
+) AS n (hash)
 WHERE t.hash = n.hash
 
 -- name: note_key_used
 -- A key that somebody else is changing is noted the next time.
 UPDATE api_keys AS t SET last_used_at = greatest(t.last_used_at, n.at)
-FROM unnest($1::text[], $2::text[], $3::bigint[]) AS n (organization_id, key_id, at)
+FROM (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::text[], $3::bigint[]
+    )
+    LIMIT cardinality($1)
+) AS n (organization_id, key_id, at)
 CROSS JOIN LATERAL (
     SELECT k.organization_id, k.key_id
     FROM api_keys AS k
@@ -97,7 +114,8 @@ WHERE t.organization_id = n.organization_id AND t.key_id = n.key_id AND free.key
 -- name: put_replay
 -- $9: since when answers count. One that still does stays as it is, and is not counted.
 INSERT INTO replays AS t (
-    organization_id, api_key_id, operation, idempotency_key, request_digest, status, body, created_at
+    organization_id, api_key_id, operation, idempotency_key, request_digest, status, body,
+    created_at
 )
 SELECT *
 FROM unnest(
@@ -167,8 +185,13 @@ ON CONFLICT (organization_id, request_id) DO NOTHING
 -- name: forget_refused_beyond
 -- All but the latest $2 of each organization.
 DELETE FROM refused_requests AS t
-USING
-    unnest($1::text[]) AS n (organization_id)
+USING (
+    SELECT *
+    FROM unnest(
+        $1::text[]
+    )
+    LIMIT cardinality($1)
+) AS n (organization_id)
     CROSS JOIN LATERAL (
         SELECT r.number
         FROM refused_requests AS r

@@ -1,8 +1,9 @@
 -- What a lane writes: each statement all rows of one kind, as arrays of their columns. Where a row
--- must be there, or must not be another's, the caller compares how many were written.
+-- must be there, or must not be another's, the caller compares how many were written. LIMIT leaves
+-- nothing out: see migrations/0002_load.sql.
 
 -- name: write_usual
--- What nearly every batch writes, in one round trip. Answers how many accounts and grants were there.
+-- What nearly every batch writes, in one round trip. Answers how many accounts and grants it found.
 WITH added_entries AS (
     INSERT INTO entries (
         organization_id, sequence, kind, credits, drawn, grant_id, event_id, hold_id, teamspace_id,
@@ -35,9 +36,13 @@ moved_accounts AS (
         head = n.head,
         advanced_to = n.advanced_to,
         next_due_at = n.next_due_at
-    FROM unnest(
-        $25::text[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[],
-        $31::bigint[], $32::bytea[], $33::bigint[], $34::bigint[]
+    FROM (
+        SELECT *
+        FROM unnest(
+            $25::text[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[],
+            $31::bigint[], $32::bytea[], $33::bigint[], $34::bigint[]
+        )
+        LIMIT cardinality($25)
     ) AS n (
         organization_id, remaining, consumed, overage, held, pending, sequence, head, advanced_to,
         next_due_at
@@ -51,8 +56,12 @@ changed_grants AS (
         remaining = n.remaining,
         held = n.held,
         status = n.status
-    FROM unnest(
-        $35::text[], $36::text[], $37::bigint[], $38::bigint[], $39::bigint[], $40::text[]
+    FROM (
+        SELECT *
+        FROM unnest(
+            $35::text[], $36::text[], $37::bigint[], $38::bigint[], $39::bigint[], $40::text[]
+        )
+        LIMIT cardinality($35)
     ) AS n (
         organization_id, grant_id, amount, remaining, held, status
     )
@@ -91,7 +100,7 @@ added_to_rollups AS (
         credits = r.credits + excluded.credits,
         events = r.events + excluded.events
 ),
--- A day's row says how much there was before each hour: what comes later in the day is not before it.
+-- A day's row says how much there was before each hour of it.
 usage_by_days AS (
     SELECT
         *,
@@ -133,30 +142,54 @@ added_to_days AS (
     GROUP BY organization_id, day, teamspace_id, meter, api_key_id, dimension, value
     ON CONFLICT (organization_id, dimension, day, value, teamspace_id, meter, api_key_id)
     DO UPDATE SET
-        credits_01 = d.credits_01 + excluded.credits_01, events_01 = d.events_01 + excluded.events_01,
-        credits_02 = d.credits_02 + excluded.credits_02, events_02 = d.events_02 + excluded.events_02,
-        credits_03 = d.credits_03 + excluded.credits_03, events_03 = d.events_03 + excluded.events_03,
-        credits_04 = d.credits_04 + excluded.credits_04, events_04 = d.events_04 + excluded.events_04,
-        credits_05 = d.credits_05 + excluded.credits_05, events_05 = d.events_05 + excluded.events_05,
-        credits_06 = d.credits_06 + excluded.credits_06, events_06 = d.events_06 + excluded.events_06,
-        credits_07 = d.credits_07 + excluded.credits_07, events_07 = d.events_07 + excluded.events_07,
-        credits_08 = d.credits_08 + excluded.credits_08, events_08 = d.events_08 + excluded.events_08,
-        credits_09 = d.credits_09 + excluded.credits_09, events_09 = d.events_09 + excluded.events_09,
-        credits_10 = d.credits_10 + excluded.credits_10, events_10 = d.events_10 + excluded.events_10,
-        credits_11 = d.credits_11 + excluded.credits_11, events_11 = d.events_11 + excluded.events_11,
-        credits_12 = d.credits_12 + excluded.credits_12, events_12 = d.events_12 + excluded.events_12,
-        credits_13 = d.credits_13 + excluded.credits_13, events_13 = d.events_13 + excluded.events_13,
-        credits_14 = d.credits_14 + excluded.credits_14, events_14 = d.events_14 + excluded.events_14,
-        credits_15 = d.credits_15 + excluded.credits_15, events_15 = d.events_15 + excluded.events_15,
-        credits_16 = d.credits_16 + excluded.credits_16, events_16 = d.events_16 + excluded.events_16,
-        credits_17 = d.credits_17 + excluded.credits_17, events_17 = d.events_17 + excluded.events_17,
-        credits_18 = d.credits_18 + excluded.credits_18, events_18 = d.events_18 + excluded.events_18,
-        credits_19 = d.credits_19 + excluded.credits_19, events_19 = d.events_19 + excluded.events_19,
-        credits_20 = d.credits_20 + excluded.credits_20, events_20 = d.events_20 + excluded.events_20,
-        credits_21 = d.credits_21 + excluded.credits_21, events_21 = d.events_21 + excluded.events_21,
-        credits_22 = d.credits_22 + excluded.credits_22, events_22 = d.events_22 + excluded.events_22,
-        credits_23 = d.credits_23 + excluded.credits_23, events_23 = d.events_23 + excluded.events_23,
-        credits_24 = d.credits_24 + excluded.credits_24, events_24 = d.events_24 + excluded.events_24
+        credits_01 = d.credits_01 + excluded.credits_01,
+        events_01 = d.events_01 + excluded.events_01,
+        credits_02 = d.credits_02 + excluded.credits_02,
+        events_02 = d.events_02 + excluded.events_02,
+        credits_03 = d.credits_03 + excluded.credits_03,
+        events_03 = d.events_03 + excluded.events_03,
+        credits_04 = d.credits_04 + excluded.credits_04,
+        events_04 = d.events_04 + excluded.events_04,
+        credits_05 = d.credits_05 + excluded.credits_05,
+        events_05 = d.events_05 + excluded.events_05,
+        credits_06 = d.credits_06 + excluded.credits_06,
+        events_06 = d.events_06 + excluded.events_06,
+        credits_07 = d.credits_07 + excluded.credits_07,
+        events_07 = d.events_07 + excluded.events_07,
+        credits_08 = d.credits_08 + excluded.credits_08,
+        events_08 = d.events_08 + excluded.events_08,
+        credits_09 = d.credits_09 + excluded.credits_09,
+        events_09 = d.events_09 + excluded.events_09,
+        credits_10 = d.credits_10 + excluded.credits_10,
+        events_10 = d.events_10 + excluded.events_10,
+        credits_11 = d.credits_11 + excluded.credits_11,
+        events_11 = d.events_11 + excluded.events_11,
+        credits_12 = d.credits_12 + excluded.credits_12,
+        events_12 = d.events_12 + excluded.events_12,
+        credits_13 = d.credits_13 + excluded.credits_13,
+        events_13 = d.events_13 + excluded.events_13,
+        credits_14 = d.credits_14 + excluded.credits_14,
+        events_14 = d.events_14 + excluded.events_14,
+        credits_15 = d.credits_15 + excluded.credits_15,
+        events_15 = d.events_15 + excluded.events_15,
+        credits_16 = d.credits_16 + excluded.credits_16,
+        events_16 = d.events_16 + excluded.events_16,
+        credits_17 = d.credits_17 + excluded.credits_17,
+        events_17 = d.events_17 + excluded.events_17,
+        credits_18 = d.credits_18 + excluded.credits_18,
+        events_18 = d.events_18 + excluded.events_18,
+        credits_19 = d.credits_19 + excluded.credits_19,
+        events_19 = d.events_19 + excluded.events_19,
+        credits_20 = d.credits_20 + excluded.credits_20,
+        events_20 = d.events_20 + excluded.events_20,
+        credits_21 = d.credits_21 + excluded.credits_21,
+        events_21 = d.events_21 + excluded.events_21,
+        credits_22 = d.credits_22 + excluded.credits_22,
+        events_22 = d.events_22 + excluded.events_22,
+        credits_23 = d.credits_23 + excluded.credits_23,
+        events_23 = d.events_23 + excluded.events_23,
+        credits_24 = d.credits_24 + excluded.credits_24,
+        events_24 = d.events_24 + excluded.events_24
 )
 SELECT
     (SELECT count(*) FROM moved_accounts) AS accounts,
@@ -193,10 +226,14 @@ UPDATE accounts AS t SET
     head = n.head,
     advanced_to = n.advanced_to,
     next_due_at = n.next_due_at
-FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-    $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
-    $14::bigint[], $15::bytea[], $16::bigint[], $17::bigint[]
+FROM (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+        $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
+        $14::bigint[], $15::bytea[], $16::bigint[], $17::bigint[]
+    )
+    LIMIT cardinality($1)
 ) AS n (
     organization_id, status, plan, next_plan, period_index, period_start, period_end,
     allowance_grant_id, remaining, consumed, overage, held, pending, sequence, head, advanced_to,
@@ -257,8 +294,12 @@ UPDATE holds AS t SET
     captured = n.captured,
     status = n.status,
     expires_at = n.expires_at
-FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[]
+FROM (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[]
+    )
+    LIMIT cardinality($1)
 ) AS n (
     organization_id, hold_id, parts, captured, status, expires_at
 )
@@ -278,7 +319,13 @@ ON CONFLICT (organization_id, subject_id) DO UPDATE SET
 
 -- name: drop_budget
 DELETE FROM budgets AS t
-USING unnest($1::text[], $2::text[]) AS n (organization_id, subject_id)
+USING (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::text[]
+    )
+    LIMIT cardinality($1)
+) AS n (organization_id, subject_id)
 WHERE t.organization_id = n.organization_id AND t.subject_id = n.subject_id
 
 -- name: add_dimensions
@@ -292,19 +339,35 @@ FROM unnest(
 
 -- name: erase_dimensions
 UPDATE event_dimensions AS t SET dimensions = NULL, salt = NULL, erased_at = n.erased_at
-FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n (organization_id, sequence, erased_at)
+FROM (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::bigint[], $3::bigint[]
+    )
+    LIMIT cardinality($1)
+) AS n (organization_id, sequence, erased_at)
 WHERE t.organization_id = n.organization_id AND t.sequence = n.sequence
 
 -- name: erase_hold
 UPDATE holds AS t SET dimensions = NULL, salt = NULL
-FROM unnest($1::text[], $2::text[]) AS n (organization_id, hold_id)
+FROM (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::text[]
+    )
+    LIMIT cardinality($1)
+) AS n (organization_id, hold_id)
 WHERE t.organization_id = n.organization_id AND t.hold_id = n.hold_id
 
 -- name: drop_empty_rollup
 -- What nothing is counted under any more says a value that has been erased.
 DELETE FROM usage_rollups AS t
-USING unnest(
-    $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]
+USING (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]
+    )
+    LIMIT cardinality($1)
 ) AS n (organization_id, bucket, teamspace_id, meter, api_key_id, dimension, value)
 WHERE
     t.organization_id = n.organization_id AND t.dimension = n.dimension AND t.bucket = n.bucket
@@ -313,8 +376,12 @@ WHERE
 
 -- name: drop_empty_day
 DELETE FROM usage_days AS t
-USING unnest(
-    $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]
+USING (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]
+    )
+    LIMIT cardinality($1)
 ) AS n (organization_id, day, teamspace_id, meter, api_key_id, dimension, value)
 WHERE
     t.organization_id = n.organization_id AND t.dimension = n.dimension AND t.day = n.day
