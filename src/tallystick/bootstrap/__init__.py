@@ -14,6 +14,7 @@ from tallystick.bootstrap.wiring import (
     clustered,
     database_file,
     embedded,
+    migrated,
     new_id,
     running,
 )
@@ -31,6 +32,7 @@ __all__ = (
     "database_file",
     "embedded",
     "make_first_operator",
+    "migrated",
     "new_id",
     "running",
     "tidy",

@@ -170,6 +170,7 @@ async def _compared(what: str, comparing: Awaitable[None]) -> None:
         await comparing
     except Different as found:
         raise StoreNotUsable(
-            f"{what} is there and is not the same: {found}. One of the two has changed since it was "
-            "copied, or the destination has a ledger of its own. Begin again with a new database"
+            f"{what} is there and is not the same: {found}. One of the two has changed since "
+            "it was copied, or the destination has a ledger of its own. Begin again with a new "
+            "database"
         ) from found

@@ -85,7 +85,7 @@ def _broken_off(failure: StoreError) -> CommandError:
     told = isinstance(failure, StoreNotUsable)
     return CommandError(
         str(failure),
-        unchanged="The source was not changed. In the destination are whole organizations, or none.",
+        unchanged="The source was not changed. The destination has whole organizations, or none.",
         todo="Then run the command again." if told else "Run the command again: it goes on.",
         exit_code=UNAVAILABLE,
     )

@@ -6,13 +6,14 @@ Nothing is changed; a service starts whole or not at all.
 
 from __future__ import annotations
 
+import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
-from tallystick.storage.errors import SchemaMismatch, StoreNotUsable
+from tallystick.storage.errors import NotReachable, SchemaMismatch, StoreNotUsable
 from tallystick.storage.migrate import load_migrations, pending
 from tallystick.storage.postgres.migrate import applied_migrations, missing_privileges
 from tallystick.storage.queries import load_statements
@@ -47,11 +48,15 @@ _ADVICE: Final = {
     "57P03": "the server is starting or stopping: try again in a moment",
 }
 """By SQLSTATE, what to do about what the server says."""
+_PASSING: Final = frozenset({"53300", "57P03"})
+"""Those that may be over in a moment, as whatever concerns the connection (class 08) may."""
+_NO_TLS: Final = "rejected SSL upgrade"
 
 
 @contextmanager
 def explaining(url: str) -> Iterator[None]:
-    """Raises StoreNotUsable for what goes wrong with a database before the service has started."""
+    """Raises StoreNotUsable for what goes wrong with a database before the service has started;
+    NotReachable, where waiting may mend it."""
     try:
         yield
     except ValueError:
@@ -61,7 +66,8 @@ def explaining(url: str) -> Iterator[None]:
             "with each of / ? # @ : % in role or password percent-encoded"
         ) from None
     except _ERRORS as error:
-        raise StoreNotUsable(_explain(error, url)) from error
+        kind = NotReachable if _may_pass(error, url) else StoreNotUsable
+        raise kind(_explain(error, url)) from error
 
 
 async def check_server(connection: Connection[Record], *, oldest: int = OLDEST) -> Record:
@@ -180,6 +186,17 @@ async def _advice(connection: Connection[Record], facts: Record) -> list[str]:
     return [advice]
 
 
+def _may_pass(error: Exception, url: str) -> bool:
+    """Whether a server that is starting, or another one that takes over, would be the end of it."""
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return "," in urlsplit(url).netloc
+    state = getattr(error, "sqlstate", None)
+    if state is not None:
+        return state in _PASSING or state.startswith("08")
+    refuses_tls = isinstance(error, ssl.SSLError) or _NO_TLS in str(error)
+    return isinstance(error, OSError) and not refuses_tls
+
+
 def _explain(error: Exception, url: str) -> str:
     where = describe(url)
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
@@ -191,6 +208,11 @@ def _explain(error: Exception, url: str) -> str:
     state = getattr(error, "sqlstate", None)
     if state in _ADVICE:
         return f"{where}: {_ADVICE[state]} (it says: {error})"
+    if _NO_TLS in str(error) or isinstance(error, ssl.SSLError):
+        return (
+            f"{where}: no TLS as the URL asks for it ({error}): correct sslmode and sslrootcert, "
+            "or set the server's ssl = on with a certificate for that name"
+        )
     if state is None and isinstance(error, OSError):
         said = str(error) or "no answer in time"
         return (
