@@ -1,6 +1,7 @@
 # `make` alone lists what there is. Set-up is part of every target that needs it and costs nothing the second time.
 
 PORT ?= 8080
+PROCESSES ?= 2
 KILL_ROUNDS ?= 20
 SEEDS ?= 0 3600
 MUTANT_SEEDS ?= 150
@@ -22,8 +23,8 @@ serve: setup-python ## start the service with demo data on 127.0.0.1 (PORT=8080)
 	@mkdir -p var
 	$(BIN)/tallystick serve --demo --host 127.0.0.1 --port $(PORT) --database var/demo.db
 
-test: setup lint ## run the linters and every test
-	$(BIN)/pytest
+test: setup lint ## run the linters and every test (PROCESSES=2)
+	$(BIN)/pytest --numprocesses $(PROCESSES) --dist worksteal
 
 faults: setup ## run the tests of faults at length: the server is killed 20 times (KILL_ROUNDS=20)
 	KILL_ROUNDS=$(KILL_ROUNDS) $(BIN)/pytest tests/faults

@@ -196,14 +196,21 @@ class Bystander:
 
 
 @contextmanager
+def visited(url: str) -> Iterator[Bystander]:
+    bystander = Bystander(url)
+    try:
+        yield bystander
+    finally:
+        bystander.leave()
+
+
+@contextmanager
 def postgres_backend(
     _: Path, cluster: Callable[[], Postgres], *, partitions: int = 0
 ) -> Iterator[Backend]:
-    url = cluster().database(partitions=partitions)
-    clock = Clock()
-    patience = Patience(accounts_seconds=BUSY_TIMEOUT_MS / 1000)
-    bystander = Bystander(url)
-    try:
+    with cluster().lent(partitions=partitions) as url, visited(url) as bystander:
+        clock = Clock()
+        patience = Patience(accounts_seconds=BUSY_TIMEOUT_MS / 1000)
         with asyncio.Runner() as runner:
             opening = PostgresStore.open(
                 url, clock=clock, requires_durability=False, patience=patience
@@ -219,8 +226,6 @@ def postgres_backend(
                 )
             finally:
                 runner.run(store.close())
-    finally:
-        bystander.leave()
 
 
 BACKENDS: dict[str, Callable[[Path, Callable[[], Postgres]], AbstractContextManager[Backend]]] = {

@@ -4,6 +4,7 @@
         url = postgres.database()                # migrated, with nothing in it
         url = postgres.database(partitions=4)
         url = postgres.empty_database()
+        with postgres.lent() as url: …           # as new, several times faster
 
 The cluster that a whole run of tests shares neither syncs nor keeps anything. It sorts text by the
 rules of a language, so that what relies on the order of bytes has to say so. A test that kills its
@@ -45,6 +46,24 @@ _SETTINGS: Final = {
     "autovacuum": "off",
 }
 _NO_DURABILITY: Final = {"fsync": "off", "full_page_writes": "off"}
+_EMPTY: Final = """
+SET session_replication_role = replica;
+DO $$
+DECLARE
+    filled name;
+BEGIN
+    FOR filled IN
+        SELECT relname FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+            AND NOT relispartition AND relname NOT IN ('schema_migrations', 'price_book')
+    LOOP
+        EXECUTE format('DELETE FROM %I', filled);
+    END LOOP;
+END
+$$;
+UPDATE price_book SET last_price = 0, last_end = 0;
+"""
+"""Takes out whatever was written, past the triggers that forbid it."""
 _LANGUAGE: Final = ("--locale-provider=icu", "--icu-locale=en-US")
 
 
@@ -55,6 +74,7 @@ class Postgres:
         self.daemon = daemon
         self._numbers = itertools.count(1)
         self._templates: dict[int, str] = {}
+        self._returned: dict[int, list[str]] = {}
 
     def url(self, database: str = "postgres", *, user: str = SUPERUSER, password: str = "") -> str:
         secret = f":{password}" if password else ""
@@ -67,6 +87,16 @@ class Postgres:
             _finish(_migrate(url, partitions))
             self._templates[partitions] = name_of(url)
         return self._create(self._templates[partitions])
+
+    @contextmanager
+    def lent(self, *, partitions: int = 0) -> Iterator[str]:
+        """The URL of a database with all tables, which are empty, for who leaves no schema changed
+        and no connection open. It is emptied and lent again: to make one takes much longer."""
+        returned = self._returned.setdefault(partitions, [])
+        url = returned.pop() if returned else self.database(partitions=partitions)
+        yield url
+        self.execute(_EMPTY, name_of(url))
+        returned.append(url)
 
     def empty_database(self) -> str:
         """The URL of a new database without tables."""
