@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -67,7 +69,7 @@ class Daemon:
     def kill(self) -> None:
         """Ends it and every process that it has started, with no time to tidy up."""
         assert self._process is not None, "it has not been started"
-        os.killpg(self._process.pid, signal.SIGKILL)
+        kill_all(self._process.pid)
         self._process.wait()
 
     def _is_ready(self) -> bool:
@@ -76,6 +78,37 @@ class Daemon:
     @property
     def _output(self) -> Path:
         return self.folder / "output.txt"
+
+
+def kill_all(pid: int) -> None:
+    """Kills a process and all that come from it, wherever they have gone: those of PostgreSQL lead
+    groups of their own. Returns when they have ended."""
+    with suppress(ProcessLookupError), _handle(pid) as handle:
+        # Who is stopped starts nobody, and outlives none of its children.
+        signal.pidfd_send_signal(handle, signal.SIGSTOP)
+        for child in children_of(pid):
+            kill_all(child)
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        select.select([handle], [], [])
+
+
+@contextmanager
+def _handle(pid: int) -> Iterator[int]:
+    handle = os.pidfd_open(pid)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that it has started and that have not ended."""
+    found: list[int] = []
+    # Each thread has children of its own.
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, file.read_text().split())
+    return found
 
 
 def plain_environment() -> dict[str, str]:

@@ -9,7 +9,6 @@ assert (failure.code, failure.out) == (3, "")
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tests.server import COMMAND
+from tests.server import COMMAND, environment
 
 SECONDS: Final = 60
 
@@ -32,7 +31,8 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commands:
-    """Commands on one database; nothing of the environment but what every process needs."""
+    """Commands on one database, a file or the URL of one; nothing of the environment but what every
+    process needs."""
 
     database: Path | str
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -65,8 +65,7 @@ class Commands:
         )
 
     def environment(self) -> dict[str, str]:
-        database = {"TALLYSTICK_DATABASE": str(self.database)}
-        return {"PATH": os.environ["PATH"], **database, **self.environ}
+        return environment({"TALLYSTICK_DATABASE": str(self.database), **self.environ})
 
     def json(self, *arguments: object, stdin: bytes = b"") -> Any:  # noqa: ANN401 - any JSON value
         """The JSON of a command that has to succeed, its fractions exact."""

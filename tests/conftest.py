@@ -23,3 +23,11 @@ def postgres() -> Iterator[Postgres]:
     """One cluster for the whole run; each test makes databases of its own in it."""
     with running() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def durable() -> Iterator[Postgres]:
+    """Another one, which keeps what it acknowledges: the service refuses any other. A test that
+    kills it starts it again."""
+    with running(fsync=True) as cluster:
+        yield cluster

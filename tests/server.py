@@ -5,8 +5,11 @@
         key = server.key(acme)
         Datagrid(base_url=server.base_url, api_key=key).organization.credits.get()
 
-It is the installed command on a port that the system chooses. What it says appears in the report of
-a test that fails. It is ended by its own process id, and by nothing else.
+    with running_server(tmp_path, database=url, limits=redis.url, workers=2) as server: …
+
+It is the installed command, with the program of the tree that the tests are of, on a port that the
+system chooses. What it says appears in the report of a test that fails. It is ended by its own
+process id, and by nothing else.
 """
 
 from __future__ import annotations
@@ -18,14 +21,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
 import httpx
 
+from bench.daemons import children_of, kill_all
 from tests.harness import bearer
+from tests.tidy.project import PACKAGE
 
 COMMAND: Final = Path(sys.executable).with_name("tallystick")
 ADMIN_KEY: Final = "admin-key-of-the-tests-of-processes"
@@ -39,8 +44,18 @@ _UNLIMITED: Final = 1_000_000
 Json = dict[str, Any]
 
 
+def environment(given: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """For a process of ours: what every process needs, the program of this tree, and what is given
+    on top or (None) taken away. No setting slips in."""
+    found = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PACKAGE.parent), **(given or {})}
+    return {name: text for name, text in found.items() if text is not None}
+
+
 class Server:
-    """One database file, and the process that serves it between `start` and `stop` or `kill`."""
+    """One database, and the process that serves it between `start` and `stop` or `kill`.
+
+    `database` is the file; where the settings name another one, nothing is there.
+    """
 
     def __init__(
         self,
@@ -53,8 +68,8 @@ class Server:
         self.said: list[str] = []
         """The lines that the process has written."""
         self.admin = httpx.Client(headers=bearer(ADMIN_KEY), trust_env=False)
-        self._settings = {"rate_limit": _UNLIMITED, **settings}
-        self._environ = {"TALLYSTICK_ADMIN_KEY": ADMIN_KEY, **(environ or {})}
+        self._settings = {"database": self.database, "rate_limit": _UNLIMITED, **settings}
+        self._environ = environment({"TALLYSTICK_ADMIN_KEY": ADMIN_KEY, **(environ or {})})
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -70,19 +85,25 @@ class Server:
     def pid(self) -> int:
         return self._running().pid
 
+    @property
+    def place(self) -> str:
+        """The file or URL of the database."""
+        return str(self._settings["database"])
+
+    @property
+    def workers(self) -> Sequence[int]:
+        """The process ids of its workers, where it has several."""
+        return children_of(self.pid)
+
     def start(self) -> None:
         """Starts the process and waits until it is ready; the port is another one each time."""
         assert self._process is None, "it is running"
         command = [str(COMMAND), "serve", "--host", "127.0.0.1", "--port", "0"]
-        command += ["--database", str(self.database)]
         for name, value in self._settings.items():
             command += ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]
-        # Nothing of the environment but what every process needs: no setting slips in.
-        environment = {"PATH": os.environ["PATH"]}
-        environment |= {name: text for name, text in self._environ.items() if text is not None}
         self._process = subprocess.Popen(
             command,
-            env=environment,
+            env=self._environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -96,9 +117,9 @@ class Server:
         assert answer.status_code == 200, answer.text
 
     def kill(self) -> None:
-        """SIGKILL: the process gets no say in it."""
+        """SIGKILL: the process gets no say in it, nor do its workers."""
         process = self._running()
-        os.kill(process.pid, signal.SIGKILL)
+        kill_all(process.pid)
         assert process.wait(END_SECONDS) == -signal.SIGKILL
         self._process = None
 
@@ -176,7 +197,8 @@ def _pass_on(
 def running_server(
     folder: Path, *, environ: Mapping[str, str | None] | None = None, **settings: object
 ) -> Iterator[Server]:
-    """A server on a database in `folder`, while the block lasts; `settings` as `serve` has them.
+    """A server on a database in `folder`, unless `settings`, which are those of `serve`, name
+    another, while the block lasts.
 
     `environ` adds to its environment, or takes away (None).
     """

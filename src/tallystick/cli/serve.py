@@ -50,9 +50,9 @@ def serve(resolved: Resolved, *, handed: str | None) -> int | None:
     """Start the server.
 
     A database file is owned until the server ends; other commands then speak to it through a socket
-    beside the file. A PostgreSQL that is not there yet is waited for. Ctrl-C or SIGTERM end it, after
-    what is under way; a second one ends it at once. With several workers, SIGHUP replaces them one
-    by one, with settings read anew.
+    beside the file. A PostgreSQL that is not there yet is waited for. Ctrl-C or SIGTERM end it,
+    after what is under way; a second one ends it at once. With several workers, SIGHUP replaces
+    them one by one, with settings read anew.
     """
     check_operations(resolved)
     settings = resolved.settings

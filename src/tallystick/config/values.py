@@ -96,7 +96,9 @@ def database(value: object) -> Path | Url:
 def _url(value: str, form: str) -> Url:
     """The address of a server; nothing of it is repeated, since it may hold a password."""
     if not _names_server(value) or any(each.isspace() or each < " " for each in value):
-        raise Wrong(f"must be of the form {form}")
+        raise Wrong(
+            f"must be of the form {form}, with / ? # @ : % in a password percent-encoded (%2F for /)"
+        )
     return Url(value)
 
 
