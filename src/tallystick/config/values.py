@@ -97,7 +97,7 @@ def _url(value: str, form: str) -> Url:
     """The address of a server; nothing of it is repeated, since it may hold a password."""
     if not _names_server(value) or any(each.isspace() or each < " " for each in value):
         raise Wrong(
-            f"must be of the form {form}, with / ? # @ : % in a password percent-encoded (%2F for /)"
+            f"must be of the form {form}, with / ? # @ : % in a password percent-encoded (/ as %2F)"
         )
     return Url(value)
 
