@@ -150,7 +150,9 @@ def test_the_proxy_hands_on_what_it_has_to(nodes: list[Server], tmp_path: Path) 
         assert httpx.get(f"{url}{CREDITS}", headers=key).json()["consumed"] == 50
         # Whoever has no valid key is counted by address, which is the client's.
         forged = {"Authorization": "Bearer x", "X-Forwarded-For": "203.0.113.9"}
-        refused = [httpx.get(f"{url}{CREDITS}", headers=forged).status_code for _ in range(32 * NODES)]
+        refused = [
+            httpx.get(f"{url}{CREDITS}", headers=forged).status_code for _ in range(32 * NODES)
+        ]
         assert set(refused) == {401, 429}
         assert httpx.get(f"{url}{CREDITS}", headers=key).status_code == 200
         too_much = httpx.post(f"{url}{USAGE}", headers=key, json={"id": "x", "credits": 10_000})
