@@ -1,4 +1,4 @@
-"""What `deploy/` says is so: its settings are settings, and its proxy serves through three nodes."""
+"""What `deploy/` says is so: its settings are settings, and its proxy serves by three nodes."""
 
 from __future__ import annotations
 

@@ -35,6 +35,8 @@ _ERRORS: Final = (
 _SQL: Final = load_statements("postgres", "checks")
 
 _ADVICE: Final = {
+    "08P01": "what answers there does not take the settings of a session, as poolers do not "
+    "(PgBouncer): name PostgreSQL itself, Tallystick has pools of its own",
     "25006": "this server can only be read: name the primary",
     "28000": "the server lets no such role in from here: make the role, or a line for it in "
     "pg_hba.conf",
@@ -42,14 +44,16 @@ _ADVICE: Final = {
     "3D000": "there is no such database: make one with CREATE DATABASE … ENCODING 'UTF8'",
     "42501": "the role lacks a privilege: do this as the owner of the database and its tables, or "
     "let the owner grant it",
+    "42P05": "what answers there mixes sessions up, as poolers do (PgBouncer in transaction mode): "
+    "name PostgreSQL itself, Tallystick has pools of its own",
     "53300": "the server has no connection left: raise its max_connections, or use fewer elsewhere",
     "55P03": "a table was in use for too long, and nothing was changed: try again, and look for "
     "long transactions in pg_stat_activity",
     "57P03": "the server is starting or stopping: try again in a moment",
 }
 """By SQLSTATE, what to do about what the server says."""
-_PASSING: Final = frozenset({"53300", "57P03"})
-"""Those that may be over in a moment, as whatever concerns the connection (class 08) may."""
+_PASSING: Final = frozenset({"08000", "08001", "08003", "08004", "08006", "53300", "57P03"})
+"""What may be over in a moment."""
 _NO_TLS: Final = "rejected SSL upgrade"
 
 
@@ -59,6 +63,9 @@ def explaining(url: str) -> Iterator[None]:
     NotReachable, where waiting may mend it."""
     try:
         yield
+    except ssl.SSLError as error:
+        # A certificate that is not trusted is a ValueError besides.
+        raise StoreNotUsable(_explain(error, url)) from error
     except ValueError:
         # The driver's is one of these. It quotes what it cannot read, which may be of the password.
         raise StoreNotUsable(
@@ -192,7 +199,7 @@ def _may_pass(error: Exception, url: str) -> bool:
         return "," in urlsplit(url).netloc
     state = getattr(error, "sqlstate", None)
     if state is not None:
-        return state in _PASSING or state.startswith("08")
+        return state in _PASSING
     refuses_tls = isinstance(error, ssl.SSLError) or _NO_TLS in str(error)
     return isinstance(error, OSError) and not refuses_tls
 
@@ -207,7 +214,8 @@ def _explain(error: Exception, url: str) -> str:
         )
     state = getattr(error, "sqlstate", None)
     if state in _ADVICE:
-        return f"{where}: {_ADVICE[state]} (it says: {error})"
+        said, _, _ = str(error).partition("\n")
+        return f"{where}: {_ADVICE[state]} (it says: {said})"
     if _NO_TLS in str(error) or isinstance(error, ssl.SSLError):
         return (
             f"{where}: no TLS as the URL asks for it ({error}): correct sslmode and sslrootcert, "
