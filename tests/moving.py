@@ -24,6 +24,7 @@ STEPS: Final = 120
 RESTING: Final = 5
 """Organizations beside the busy ones, which have two or three entries each."""
 EVENT: Final = {"id": "evt-moved", "meter": "tokens", "quantity": 3, "dimensions": {"model": "m"}}
+PRICE: Final = {"meter": "tokens", "credits": 2, "effective_at": "2026-01-01T00:00:00Z"}
 _NUMBERED: Final = frozenset({"prices", "price_ends"})
 _NOT_COPIED: Final = frozenset({"schema_migrations", "price_book"})
 
@@ -47,8 +48,7 @@ async def _live(file: Path) -> None:
 
 
 def _use(server: Server) -> str:
-    price = {"meter": "tokens", "credits": 2, "effective_at": "2026-01-01T00:00:00Z"}
-    first, second = (server.post("/prices", price | {"meter": name}) for name in ("tokens", "rows"))
+    first, second = (server.post("/prices", PRICE | {"meter": name}) for name in ("tokens", "rows"))
     server.post(f"/prices/{second['id']}/end", {})
     assert first["id"] < second["id"]
     server.post("/keys", {"name": "An operator"})
@@ -78,7 +78,7 @@ def content_of_file(file: Path) -> Content:
         for (table,) in names:
             # Names are those of the schema.
             columns = [str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")]
-            rows = connection.execute(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608
+            rows = connection.execute(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608 - of the schema
             found[table] = _sorted(table, columns, rows.fetchall())
         ids = connection.execute(
             "SELECT external_id, organization_id FROM organizations WHERE external_id IS NOT NULL"
@@ -96,7 +96,7 @@ async def content_of_database(url: str) -> Content:
         )
         for (table,) in tables:
             # Names are those of the schema.
-            rows = await connection.fetch(f"SELECT * FROM {table}")  # noqa: S608
+            rows = await connection.fetch(f"SELECT * FROM {table}")  # noqa: S608 - of the schema
             columns = list(rows[0].keys()) if rows else []
             found[table] = _sorted(table, columns, [tuple(row) for row in rows])
     return {table: rows for table, rows in found.items() if table not in _NOT_COPIED}

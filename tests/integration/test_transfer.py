@@ -8,48 +8,72 @@ import json
 import shutil
 import signal
 import subprocess
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import asyncpg
+import httpx
 import pytest
 
 from tallystick.storage.migrate import load_migrations, make_migration
 from tallystick.storage.owner import OwnerLock
+from tallystick.storage.postgres.connect import Database
 from tallystick.storage.postgres.migrate import migrate
+from tallystick.storage.postgres.transfer import destination
+from tallystick.storage.sqlite_transfer import SqliteSource
 from tests.commands import Commands
-from tests.moving import RESTING, content_of_database, content_of_file, make_ledger
-from tests.servers.postgres import Postgres, connected
+from tests.harness import bearer
+from tests.histories import history
+from tests.moving import (
+    EVENT,
+    FIRST,
+    PRICE,
+    RESTING,
+    content_of_database,
+    content_of_file,
+    make_ledger,
+)
+from tests.server import running_server
+from tests.servers.postgres import Postgres, connected, name_of
 
 ORGANIZATIONS = RESTING + 2
 MIDDLE = f"org_{3:026d}"
 """One that rests; some come before it and some after."""
+EVENTS = 20_000
+
+
+class Made(NamedTuple):
+    """A ledger, and the secret of one of its keys."""
+
+    file: Path
+    secret: str
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     file = tmp_path_factory.mktemp("made") / "tallystick.db"
-    make_ledger(file)
-    return file
+    return Made(file, make_ledger(file))
 
 
 @pytest.fixture
-def file(made: Path, tmp_path: Path) -> Path:
+def file(made: Made, tmp_path: Path) -> Path:
     """A copy of the ledger of a test's own."""
     copy = tmp_path / "ledger.db"
-    shutil.copy(made, copy)
+    shutil.copy(made.file, copy)
     copy.chmod(0o600)
     return copy
 
 
 @pytest.fixture(scope="module")
-def moved_once(postgres: Postgres, made: Path) -> str:
+def moved_once(postgres: Postgres, made: Made) -> str:
     url = postgres.empty_database()
-    assert Commands(database=url).json("transfer", made)["equal"]
+    assert Commands(database=url).json("transfer", made.file)["equal"]
     return url
 
 
@@ -128,6 +152,52 @@ def test_a_transfer_that_is_done_is_done_once(moved: str, file: Path) -> None:
     again = Commands(database=moved).json("transfer", file)
     assert (again["equal"], again["copied"]) == (True, 0)
     assert asyncio.run(content_of_database(moved)) == content_of_file(file)
+
+
+def test_a_service_goes_on_where_the_file_ended(
+    durable: Postgres, file: Path, made: Made, tmp_path: Path
+) -> None:
+    """Keys are keys, what was booked is not booked again, and prices go on."""
+    url = durable.empty_database()
+    assert Commands(database=url).json("transfer", file)["equal"]
+    key = bearer(made.secret)
+    with running_server(tmp_path, database=url) as server:
+        path = f"{server.base_url}/organization/credits"
+        before = httpx.get(path, headers=key).json()
+        assert httpx.post(f"{path}/usage", headers=key, json=EVENT).is_success
+        assert httpx.get(path, headers=key).json() == before
+        held = httpx.post(
+            f"{path}/holds", headers={**key, "Idempotency-Key": "one"}, json={"credits": 5}
+        )
+        assert held.is_success
+        assert httpx.get(path, headers=key).json() == before, "it was placed in the file"
+        server.post("/prices", PRICE | {"meter": "more"})
+        event = {"id": "evt-new", "meter": "more", "quantity": 1}
+        assert httpx.post(f"{path}/usage", headers=key, json=event).json()["credits"] == 2
+    assert Commands(database=url).json("verify")["agrees"]
+
+
+def test_memory_does_not_grow_with_the_ledger(postgres: Postgres, tmp_path: Path) -> None:
+    file, database = tmp_path / "ledger.db", Database(url=postgres.empty_database())
+
+    async def scenario() -> int:
+        async with history(5, file) as life:
+            for _ in range(EVENTS // 250):
+                await life.do(*(replace(life.usage(), overdraw=True) for _ in range(250)))
+        async with destination(database, None) as there:
+            tracemalloc.start()
+            with SqliteSource(file) as source:
+                await there.copy_directory(source)
+                await there.copy(source, FIRST, lambda _: None)
+            with SqliteSource(file) as source:
+                await there.compare(source, FIRST, lambda _: None)
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        return most
+
+    most = asyncio.run(scenario())
+    size = "SELECT (pg_table_size('entries') + pg_table_size('usage_events'))::bigint"
+    assert most < run(database.url, size) / 2
 
 
 # ── interruptions ──
@@ -302,10 +372,16 @@ def test_a_source_that_is_in_use_is_refused(postgres: Postgres, file: Path) -> N
 def test_a_destination_where_services_are_at_work_is_refused(
     postgres: Postgres, file: Path
 ) -> None:
-    url = postgres.database()
+    """Also by an owner who may not see what others do."""
+    postgres.execute("CREATE ROLE moving_owner LOGIN")
+    name = name_of(postgres.empty_database())
+    postgres.execute(f"ALTER DATABASE {name} OWNER TO moving_owner")
+    url = postgres.url(name, user="moving_owner")
 
     async def scenario() -> str:
-        service = await asyncpg.connect(url, server_settings={"application_name": "tallystick"})
+        service = await asyncpg.connect(
+            postgres.url(name), server_settings={"application_name": "tallystick"}
+        )
         try:
             return await asyncio.to_thread(refusal, url, file)
         finally:

@@ -62,4 +62,6 @@ def test_what_does_not_mend_itself_is_said_at_once(error: Exception, advice: str
 
 
 def test_where_several_servers_are_named_one_may_become_the_primary() -> None:
-    assert isinstance(explained(asyncpg.TargetServerAttributeNotMatched("x"), SEVERAL), NotReachable)
+    assert isinstance(
+        explained(asyncpg.TargetServerAttributeNotMatched("x"), SEVERAL), NotReachable
+    )

@@ -1,4 +1,4 @@
-"""From settings to a service; only `wiring` names concrete adapters."""
+"""From settings to a service; only `wiring` and `transfer` name concrete adapters."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ TRANSFERRING: Final[Mapping[str, str]] = {
 """The settings of a session that copies, which may take hours."""
 _BATCH: Final = 1000
 """Rows after which others have their turn: a signal, the bar of progress."""
-_PREFETCH: Final = 4096
+_PREFETCH: Final = 1000
 
 
 class Different(Exception):
