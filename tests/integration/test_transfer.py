@@ -11,7 +11,6 @@ import subprocess
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -183,7 +182,7 @@ def test_memory_does_not_grow_with_the_ledger(postgres: Postgres, tmp_path: Path
     async def scenario() -> int:
         async with history(5, file) as life:
             for _ in range(EVENTS // 250):
-                await life.do(*(replace(life.usage(), overdraw=True) for _ in range(250)))
+                await life.do(*(life.usage()._replace(overdraw=True) for _ in range(250)))
         async with destination(database, None) as there:
             tracemalloc.start()
             with SqliteSource(file) as source:
