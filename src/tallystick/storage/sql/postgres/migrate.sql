@@ -4,18 +4,6 @@
 -- Whoever migrates this database; the number is "tallysti" in ASCII. It ends with the transaction.
 SELECT pg_advisory_xact_lock(8386103194290451561)
 
--- name: may_migrate
--- Whether this role owns the tables, or would, where there are none.
-SELECT coalesce(
-    (
-        SELECT pg_has_role(c.relowner, 'USAGE')
-        FROM pg_class AS c
-        WHERE c.relname = 'schema_migrations'
-            AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
-    ),
-    true
-)
-
 -- name: set_limits
 -- A script may take its time, however long the server lets others run. But while it waits for a table,
 -- everybody else waits behind it: not for long.
