@@ -26,8 +26,9 @@ serve: setup-python ## start the service with demo data on 127.0.0.1 (PORT=8080)
 test: setup lint ## run the linters and every test (PROCESSES=2)
 	$(BIN)/pytest --numprocesses $(PROCESSES) --dist worksteal
 
-faults: setup ## run the tests of faults at length: the server is killed 20 times (KILL_ROUNDS=20)
-	KILL_ROUNDS=$(KILL_ROUNDS) $(BIN)/pytest tests/faults
+faults: setup ## run the tests of faults at length, failover by Patroni included: 20 kills each (KILL_ROUNDS=20)
+	@scripts/setup patroni
+	KILL_ROUNDS=$(KILL_ROUNDS) $(BIN)/pytest tests/faults tests/faults/failover_by_patroni.py
 
 simulate: setup-python ## simulate worlds at length: a million operations (SEEDS="0 3600": from and to)
 	$(BIN)/python -m tests.simulation $(SEEDS)
@@ -52,5 +53,5 @@ lock: setup-python ## write the lock files anew (UPGRADE=1: with the newest vers
 	scripts/lock $(if $(UPGRADE),--upgrade)
 
 clean: ## remove what set-up and the tools made; the demo's data in var/ stays
-	rm -rf .venv .venv-peers tests/e2e/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-peers .venv-patroni tests/e2e/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +

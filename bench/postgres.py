@@ -61,7 +61,7 @@ def postgres_daemon(folder: Path, settings: Mapping[str, str]) -> Daemon:
         command=command,
         folder=folder,
         port=port,
-        user=_owner(),
+        user=owner(),
         is_ready=partial(_is_ready, folder / "data" / "postmaster.pid"),
     )
 
@@ -78,7 +78,7 @@ def run_as_owner(command: Sequence[str]) -> None:
     made = subprocess.run(
         command,
         env=plain_environment(),
-        user=_owner(),
+        user=owner(),
         cwd="/",
         capture_output=True,
         text=True,
@@ -90,9 +90,9 @@ def run_as_owner(command: Sequence[str]) -> None:
 
 def own(path: Path) -> None:
     """Gives a file to the user that PostgreSQL runs as."""
-    owner = _owner()
-    if owner is not None:
-        shutil.chown(path, owner)
+    user = owner()
+    if user is not None:
+        shutil.chown(path, user)
 
 
 def find_binary(name: str) -> Path:
@@ -106,7 +106,8 @@ def find_binary(name: str) -> Path:
     return packaged[-1]
 
 
-def _owner() -> str | None:
+def owner() -> str | None:
+    """Whom PostgreSQL runs as; None: us."""
     return _SYSTEM_USER if os.geteuid() == 0 else None
 
 

@@ -1,6 +1,7 @@
-"""A ledger that was written to an SQLite file, copied into PostgreSQL row by row.
+"""A ledger copied from an SQLite file into PostgreSQL, or the other way, row by row.
 
-Tables and columns are the same, so what reads PostgreSQL can be held against what reads the file.
+Tables and columns are the same, so what reads PostgreSQL can be held against what reads the file,
+and what reads files can be asked about PostgreSQL.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from typing import Any
 import apsw
 import asyncpg
 
+from tests.tidy.project import PACKAGE
+
 TABLES = (
     *("organizations", "teamspaces", "api_keys", "key_directory", "accounts", "grants", "holds"),
     *("budgets", "entries", "usage_events", "event_dimensions", "milestones", "periods"),
     *("period_usage", "usage_rollups", "usage_days", "refused_requests", "prices", "price_ends"),
 )
 FLAGS = {"imported", "overdraw"}
+_SCHEMA = PACKAGE / "storage" / "sql" / "sqlite" / "schema.sql"
 
 
 async def copy_ledger(source: Path, url: str) -> None:
@@ -35,6 +39,30 @@ async def copy_ledger(source: Path, url: str) -> None:
             await _derive(connection)
     finally:
         await connection.close()
+
+
+async def copy_to_file(url: str, path: Path) -> None:
+    """Writes one moment of the database to a new file, whose tables check each row once more."""
+    connection = await asyncpg.connect(url)
+    try:
+        with closing(apsw.Connection(str(path))) as file:
+            file.execute(_SCHEMA.read_text())
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                with file:
+                    for table in TABLES:
+                        await _fetch(connection, file, table)
+    finally:
+        await connection.close()
+
+
+async def _fetch(
+    connection: asyncpg.Connection[asyncpg.Record], file: apsw.Connection, table: str
+) -> None:
+    names = [row[1] for row in file.execute(f"PRAGMA table_info({table})")]
+    columns, places = ", ".join(names), ", ".join("?" * len(names))
+    rows = await connection.fetch(f"SELECT {columns} FROM {table}")  # noqa: S608 - names of tables
+    insert = f"INSERT INTO {table} ({columns}) VALUES ({places})"  # noqa: S608 - names of tables
+    file.executemany(insert, (tuple(row) for row in rows))
 
 
 async def _copy(

@@ -141,7 +141,8 @@ class Server:
         """Leaves no process behind, whatever became of the test."""
         self.admin.close()
         if self._process is not None:
-            self.kill()
+            kill_all(self._process.pid)
+            self._process.wait()
 
     def _running(self) -> subprocess.Popen[str]:
         assert self._process is not None, "it is not running"

@@ -6,10 +6,11 @@ Numbers of answers are exact (`Decimal`), for amounts are compared to the last d
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -111,7 +112,13 @@ async def connected(url: str, secret: str) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def crowd(url: str, secret: str, count: int) -> AsyncIterator[list[Connection]]:
-    """So many connections, all open at once."""
+async def crowd(
+    urls: str | Sequence[str], secret: str, count: int
+) -> AsyncIterator[list[Connection]]:
+    """So many connections, all open at once; where there are several servers, to each its share."""
+    servers = itertools.cycle([urls] if isinstance(urls, str) else urls)
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(connected(url, secret)) for _ in range(count)]
+        yield [
+            await stack.enter_async_context(connected(url, secret))
+            for url in itertools.islice(servers, count)
+        ]

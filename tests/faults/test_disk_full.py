@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults.spenders import figures, micro
+from tests.faults.spenders import check_unavailable, figures, micro
 from tests.server import Server, running_server
 from tests.sockets import CREDITS, Answer, connected
 from tests.verified import check_twice
@@ -60,14 +60,6 @@ async def fill_and_make_room(server: Server, secret: str) -> None:
         for event_id in ("during", "after"):
             answer = await connection.book(event_id, 1)
             assert (answer.status, answer.body["status"]) == (201, "booked")
-
-
-def check_unavailable(answer: Answer) -> None:
-    """503, and the official clients may try again."""
-    assert answer.status == 503
-    assert answer.body["error"] in {"service_unavailable", "outcome_unknown"}
-    assert answer.body["retryable"] is True
-    assert "x-should-retry" not in answer.headers
 
 
 def test_it_starts_again_after_being_killed_on_a_full_disk(tmp_path: Path) -> None:

@@ -13,16 +13,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.faults.spenders import (
-    ALLOWANCE,
     Spender,
     check_acknowledged,
+    check_all_booked,
+    check_balances,
     ingest,
+    insist,
     make_spenders,
-    micro,
 )
 from tests.ledger_check import Facts
 from tests.server import Server, running_server
-from tests.sockets import CREDITS, connected
 from tests.verified import check_twice
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
@@ -51,29 +51,7 @@ async def check_answers(
     ledger: Mapping[str, Facts],
 ) -> None:
     """The started server says what the file says, and repeats every receipt of this round."""
-    await check_balances(server, spenders, ledger)
+    await check_balances(server.url, spenders, ledger)
     for spender in spenders:
         await spender.ask_again(server.url, sorted(set(spender.acknowledged) - known[spender]))
-    await check_balances(server, spenders, ledger)
-
-
-async def check_balances(
-    server: Server, spenders: Sequence[Spender], ledger: Mapping[str, Facts]
-) -> None:
-    for organization_id, secret in {each.organization_id: each.secret for each in spenders}.items():
-        async with connected(server.url, secret) as connection:
-            balance = (await connection.ask("GET", CREDITS)).body
-        facts = ledger[organization_id]
-        assert micro(balance["consumed"]) == facts.consumed == sum(facts.credits.values())
-        assert micro(balance["remaining"]) == facts.remaining == micro(ALLOWANCE) - facts.consumed
-
-
-async def insist(server: Server, spenders: Sequence[Spender]) -> None:
-    await asyncio.gather(*(spender.insist(server.url) for spender in spenders))
-
-
-def check_all_booked(spenders: Sequence[Spender], ledger: Mapping[str, Facts]) -> None:
-    """In the end all that was ever sent is booked, once."""
-    check_acknowledged(spenders, ledger)
-    booked = sum(len(facts.booked) for facts in ledger.values())
-    assert booked == sum(len(spender.acknowledged) for spender in spenders)
+    await check_balances(server.url, spenders, ledger)

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
 
-from tests.server import Server, running_server
+from tests.faults.sites import Site
 from tests.sockets import CREDITS, Answer, Connection, crowd
-from tests.verified import check_twice
 
 CLIENTS = 64
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("last_credit")) as server:
-        yield server
 
 
 @pytest.mark.parametrize(
@@ -26,10 +19,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     [(300, 1, 300, "0"), (100.5, 1, 100, "0.5"), (10, 0.3, 33, "0.1"), (0.9, 1, 0, "0.9")],
 )
 def test_exactly_what_was_there_is_spent(
-    server: Server, allowance: float, price: float, bought: int, left: str
+    site: Site, allowance: float, price: float, bought: int, left: str
 ) -> None:
-    acme = server.organization(allowance=allowance)
-    answers, balance = asyncio.run(race(server.url, server.key(acme), price, bought))
+    acme = site.operator.organization(allowance=allowance)
+    answers, balance = asyncio.run(race(site.urls, site.operator.key(acme), price, bought))
     assert [answer.status for answer in answers].count(201) == bought
     refused = [answer for answer in answers if answer.status != 201]
     assert [answer.status for answer in refused] == [402] * CLIENTS
@@ -40,15 +33,15 @@ def test_exactly_what_was_there_is_spent(
         Decimal(left),
         Decimal(str(allowance)),
     )
-    facts = check_twice(server.database)[acme["id"]]
+    facts = site.facts()[acme["id"]]
     assert (len(facts.booked), facts.overage) == (bought, 0)
 
 
 async def race(
-    url: str, secret: str, price: float, most: int
+    urls: Sequence[str], secret: str, price: float, most: int
 ) -> tuple[list[Answer], dict[str, Decimal]]:
     """Each client buys until it is refused, or has bought more than there was."""
-    async with crowd(url, secret, CLIENTS) as clients:
+    async with crowd(urls, secret, CLIENTS) as clients:
         shopping = [
             buy(each, f"client{number}", price, most) for number, each in enumerate(clients)
         ]

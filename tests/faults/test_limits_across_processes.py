@@ -38,7 +38,8 @@ def a_cluster(folder: Path) -> Iterator[str]:
 def test_exactly_the_limit_is_admitted_in_every_window(tmp_path: Path, servers: Any) -> None:  # noqa: ANN401 - one of the two above
     with servers(tmp_path) as url:
         history = ask_from_many_processes(url)
-    assert len(history) > 8 * LIMIT * SECONDS * 1000 / WINDOW_MS
+    # Ten times as many are asked for, where the machine has the time.
+    assert len(history) > 3 * LIMIT * SECONDS * 1000 / WINDOW_MS
     admitted = [each for each in history if each[0] == 1]
     # That many windows were filled, but for what the askers' pauses lose.
     assert len(admitted) > 0.8 * LIMIT * SECONDS * 1000 / WINDOW_MS

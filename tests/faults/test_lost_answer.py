@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from datagrid_ai import AsyncDatagrid
 
+from tests.faults.sites import Site
 from tests.faults.spenders import figures, micro
-from tests.server import Json, running_server
+from tests.server import Json
 from tests.sockets import USAGE, Answer, connected, crowd
-from tests.verified import check_twice
 
 CLIENTS = 50
 
 
 class Thief:
-    """Passes requests on to a server, and keeps the first answers for itself."""
+    """Passes requests on to servers, in turn, and keeps the first answers for itself."""
 
-    def __init__(self, url: str, thefts: int) -> None:
+    def __init__(self, urls: Sequence[str], thefts: int) -> None:
         self.stolen: list[bytes] = []
         self.url = ""
-        self._target = urlsplit(url)
+        self._targets = itertools.cycle(map(urlsplit, urls))
         self._thefts = thefts
 
     @asynccontextmanager
@@ -39,7 +39,8 @@ class Thief:
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request and its answer, which comes in one piece as the request does."""
-        behind, ahead = await asyncio.open_connection(self._target.hostname, self._target.port)
+        target = next(self._targets)
+        behind, ahead = await asyncio.open_connection(target.hostname, target.port)
         ahead.write(await _message(reader))
         answer = await _message(behind)
         if len(self.stolen) < self._thefts:
@@ -59,20 +60,21 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
 
 
 @pytest.mark.parametrize("thefts", [1, 2])
-def test_the_official_client_gets_the_first_receipt(tmp_path: Path, thefts: int) -> None:
-    with running_server(tmp_path) as server:
-        acme = server.organization(allowance=100)
-        secret = server.key(acme)
-        stolen, received = asyncio.run(book_past_a_thief(server.url, secret, thefts))
+def test_the_official_client_gets_the_first_receipt(site: Site, thefts: int) -> None:
+    acme = site.operator.organization(allowance=100)
+    secret = site.operator.key(acme)
+    stolen, received = asyncio.run(book_past_a_thief(site.urls, secret, thefts))
     assert stolen[0] == {**received, "status": "booked"}
     assert [receipt["status"] for receipt in [*stolen[1:], received]] == ["duplicate"] * thefts
-    facts = check_twice(server.database)[acme["id"]]
+    facts = site.facts()[acme["id"]]
     assert (list(facts.booked), facts.consumed) == (["evt-1"], micro(2.5))
 
 
-async def book_past_a_thief(url: str, secret: str, thefts: int) -> tuple[list[Json], Json]:
+async def book_past_a_thief(
+    urls: Sequence[str], secret: str, thefts: int
+) -> tuple[list[Json], Json]:
     """What the thief kept, and what the client was told in the end."""
-    async with Thief(url, thefts).at_work() as thief:
+    async with Thief(urls, thefts).at_work() as thief:
         client = AsyncDatagrid(base_url=f"{thief.url}/v1", api_key=secret)
         body = {"id": "evt-1", "credits": 2.5}
         received = await client.post("/organization/credits/usage", body=body, cast_to=Json)
@@ -80,29 +82,28 @@ async def book_past_a_thief(url: str, secret: str, thefts: int) -> tuple[list[Js
     return [json.loads(answer.partition(b"\r\n\r\n")[2]) for answer in thief.stolen], received
 
 
-def test_who_hangs_up_at_once_is_booked_at_most_once(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
-        acme = server.organization(allowance=1000)
-        answers = asyncio.run(hang_up_and_come_back(server.url, server.key(acme)))
+def test_who_hangs_up_at_once_is_booked_at_most_once(site: Site) -> None:
+    acme = site.operator.organization(allowance=1000)
+    answers = asyncio.run(hang_up_and_come_back(site.urls, site.operator.key(acme)))
     for first, second in answers:
         assert first.status in {200, 201}
         assert (second.status, figures(second)) == (200, figures(first))
-    facts = check_twice(server.database)[acme["id"]]
+    facts = site.facts()[acme["id"]]
     assert len(facts.booked) == CLIENTS
     assert facts.consumed == micro(CLIENTS)
 
 
-async def hang_up_and_come_back(url: str, secret: str) -> list[tuple[Answer, Answer]]:
+async def hang_up_and_come_back(urls: Sequence[str], secret: str) -> list[tuple[Answer, Answer]]:
     """Every client sends its event, hangs up (politely or not), and then sends it twice more."""
-    async with crowd(url, secret, CLIENTS) as clients:
+    async with crowd(urls, secret, CLIENTS) as clients:
         for number, client in enumerate(clients):
             await client.send("POST", USAGE, {"id": f"evt-{number}", "credits": 1})
             if number % 2:
                 client.drop()
             else:
                 await client.close()
-    async with connected(url, secret) as connection:
+    async with connected(urls[0], secret) as first, connected(urls[-1], secret) as second:
         return [
-            (await connection.book(f"evt-{number}", 1), await connection.book(f"evt-{number}", 1))
+            (await first.book(f"evt-{number}", 1), await second.book(f"evt-{number}", 1))
             for number in range(CLIENTS)
         ]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.faults.sites import Site
 from tests.faults.spenders import micro
-from tests.ledger_check import check_ledger
-from tests.server import running_server
 from tests.sockets import Answer, Connection, crowd
 
 HOLDS: Final = "/v1/organization/credits/holds"
@@ -29,10 +27,9 @@ class Raced(NamedTuple):
     told: Sequence[tuple[str, Answer]]
 
 
-def test_a_hold_has_exactly_one_outcome(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
-        acme = server.organization(allowance=100)
-        raced, balance = asyncio.run(race(server.url, server.key(acme)))
+def test_a_hold_has_exactly_one_outcome(site: Site) -> None:
+    acme = site.operator.organization(allowance=100)
+    raced, balance = asyncio.run(race(site.urls, site.operator.key(acme)))
     for hold in raced:
         ended_by = [end for end, answer in hold.told if answer.status == 200]
         expected = {"captured": ["capture"], "released": ["release"], "expired": []}
@@ -46,13 +43,13 @@ def test_a_hold_has_exactly_one_outcome(tmp_path: Path) -> None:
     assert "expired" in statuses
     assert len(statuses) - statuses.count("expired") >= COUNT // len(LIFETIMES)
     assert (balance.body["held"], balance.body["consumed"]) == (0, captured)
-    facts = check_ledger(server.database)[acme["id"]]
+    facts = site.facts()[acme["id"]]
     assert (len(facts.booked), facts.consumed) == (captured, micro(captured))
 
 
-async def race(url: str, secret: str) -> tuple[list[Raced], Answer]:
+async def race(urls: Sequence[str], secret: str) -> tuple[list[Raced], Answer]:
     """Tries to end every hold in four ways at once, from when the first of them expires."""
-    async with crowd(url, secret, CONNECTIONS) as clients:
+    async with crowd(urls, secret, CONNECTIONS) as clients:
         first = clients[0]
         holds = [await place(first, number) for number in range(COUNT)]
         while (await first.ask("GET", BALANCE)).body["as_of"] < holds[0].body["expires_at"]:

@@ -127,6 +127,7 @@ SERVERS = {
     SECRET_URL: "postgresql://ada:********@db/ledger",
     "postgres://ada@[::1]:5433/ledger?sslmode=require": None,
     "postgresql:///ledger?host=/run/postgresql": None,
+    "postgresql://ada@db1:5432,[::1]:5433,db3/ledger": None,
     "postgresql://db/l?password=hunter2&x=1": "postgresql://db/l?password=********&x=1",
 }
 
@@ -187,12 +188,20 @@ WRONG_FLAGS = {
     "no workers": ({"workers": "0"}, "--workers: must be a whole number from 1"),
     "limits elsewhere": ({"limits": "moon"}, "--limits: must be memory, or redis://"),
     "a Redis that is nowhere": ({"limits": "redis://"}, "--limits: must be of the form redis://"),
+    "two Redis servers": (
+        {"limits": "redis://h1,h2"},
+        "--limits: must be of the form redis://",
+    ),
     "a PostgreSQL that is nowhere": (
         {"database": "postgresql://"},
         "--database: must be of the form postgresql://user@host/database",
     ),
     "a PostgreSQL at no port": (
         {"database": "postgresql://h:port/x"},
+        "--database: must be of the form postgresql://user@host/database",
+    ),
+    "a PostgreSQL of which one is at no port": (
+        {"database": "postgresql://h1:5432,h2:port/x"},
         "--database: must be of the form postgresql://user@host/database",
     ),
     "a driver's name": (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from bench.daemons import children_of
 from tests.servers.postgres import Postgres, connected, name_of, running
 
 
@@ -15,12 +17,20 @@ def test_what_was_committed_outlives_the_end_of_every_process() -> None:
         url = postgres.empty_database()
         postgres.execute("CREATE TABLE kept (id TEXT); INSERT INTO kept VALUES ('a')", name_of(url))
         before = postgres.daemon.pid
+        children = children_of(before)
         postgres.daemon.kill()
+        assert [pid for pid in children if is_running(pid)] == []
         with pytest.raises(ConnectionRefusedError):
             asyncio.run(count(url))
         postgres.daemon.start()
         assert postgres.daemon.pid != before
         assert asyncio.run(count(url)) == 1
+
+
+def is_running(pid: int) -> bool:
+    """A process that was killed and that nobody has taken notice of is not."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 async def count(url: str) -> int:

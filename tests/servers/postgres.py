@@ -106,6 +106,11 @@ class Postgres:
         """The URL of a new database with all that stands in the one at `url`."""
         return self._create(name_of(url))
 
+    def promote(self) -> None:
+        """Makes a primary of a standby; returns when it is one."""
+        files = str(self.daemon.folder / "data")
+        run_as_owner([str(find_binary("pg_ctl")), "promote", "--wait", "-D", files])
+
     def execute(self, statement: str, database: str = "postgres") -> None:
         """As the superuser."""
         _finish(_execute(self.url(database), statement))

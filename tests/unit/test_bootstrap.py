@@ -25,9 +25,11 @@ from tallystick.bootstrap import (
 from tallystick.config import ConfigError, Settings, resolve
 from tallystick.http.auth import Principal
 from tallystick.ledger.coalesce import Overloaded
+from tallystick.ledger.directory import Housekeeping
 from tallystick.ledger.ports import StoreUnavailable
 from tallystick.ledger.reading import Page
 from tallystick.ledger.refused import WAITING_EACH, RefusedRequest
+from tallystick.ledger.units import REPLAYS_KEPT
 from tallystick.storage.errors import AlreadyOwned
 from tallystick.storage.sqlite import SqliteStore
 from tests.harness import bearer
@@ -220,6 +222,42 @@ def test_what_was_refused_is_written_within_a_second(
             assert found == request
 
     in_service(tmp_path, test)
+
+
+def test_upkeep_follows_the_ledgers_clock_and_not_the_processs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not the same where the ledger's is a database's."""
+    swept: list[int] = []
+
+    async def sweep(_: object, clock: Callable[[], int], *__: object) -> None:
+        swept.append(clock())
+
+    monkeypatch.setattr(housekeeping, "keep_sweeping", sweep)
+
+    async def test(running: bootstrap.Running) -> None:
+        service = running.service
+        service.clock = lambda: REPLAYS_KEPT + 7
+        units: list[Housekeeping] = []
+        monkeypatch.setattr(service.ledger, "submit", noting(units))
+        async with upkeep(service):
+            await asyncio.sleep(0)
+        assert swept == [REPLAYS_KEPT + 7]
+        assert [unit.forget_replays_before for unit in units] == [7]
+
+    with capture_logs():  # that the sweeper has ended
+        in_service(tmp_path, test)
+
+
+def noting(units: list[Housekeeping]) -> Callable[[str, object], asyncio.Future[None]]:
+    def submit(_: str, unit: object) -> asyncio.Future[None]:
+        if isinstance(unit, Housekeeping):
+            units.append(unit)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    return submit
 
 
 def test_what_could_not_be_noted_is_counted_in_the_log(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from tallystick.bootstrap.wiring import clock
 from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.directory import Housekeeping
 from tallystick.ledger.ports import StoreError
@@ -35,7 +34,7 @@ async def upkeep(service: Service, *, sweeps: bool = True) -> AsyncIterator[None
         _start(_keep_noting(service, _pause(NOTING_SECONDS)), "noting of refused requests"),
     ]
     if sweeps:
-        sweeping = keep_sweeping(service.ledger, clock, _pause(INTERVAL_SECONDS), _report)
+        sweeping = keep_sweeping(service.ledger, service.clock, _pause(INTERVAL_SECONDS), _report)
         tasks.append(_start(sweeping, "sweeper"))
     try:
         yield
@@ -90,8 +89,9 @@ async def tidy(service: Service) -> None:
     last_used = service.authenticator.last_used
     used = dict(last_used)
     last_used.clear()
-    unit = Housekeeping(keys_used=used, forget_replays_before=clock() - REPLAYS_KEPT)
     try:
+        forgotten = service.clock() - REPLAYS_KEPT
+        unit = Housekeeping(keys_used=used, forget_replays_before=forgotten)
         await service.ledger.submit("", unit)
     except (StoreError, Overloaded) as failure:
         for name, moment in used.items():

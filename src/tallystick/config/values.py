@@ -80,7 +80,7 @@ def database(value: object) -> Path | Url:
     path = text(value)
     scheme = _SCHEME.match(path)
     if scheme is not None and scheme[1].lower() in _POSTGRES:
-        return _url(path, "postgresql://user@host/database")
+        return _url(path, "postgresql://user@host/database", several=True)
     if scheme is not None and scheme[1].lower().startswith(_UNSUPPORTED):
         raise Wrong(
             f"{scheme[1]} is not supported: give the path of an SQLite file, sqlite:///path, or "
@@ -93,23 +93,29 @@ def database(value: object) -> Path | Url:
     return Path(path)
 
 
-def _url(value: str, form: str) -> Url:
-    """The address of a server; nothing of it is repeated, since it may hold a password."""
-    if not _names_server(value) or any(each.isspace() or each < " " for each in value):
+def _url(value: str, form: str, *, several: bool = False) -> Url:
+    """The address of a server, or of several; nothing of it is repeated, since it may hold a
+    password."""
+    if not _names_server(value, several=several) or any(
+        each.isspace() or each < " " for each in value
+    ):
         raise Wrong(
             f"must be of the form {form}, with / ? # @ : % in a password percent-encoded (/ as %2F)"
         )
     return Url(value)
 
 
-def _names_server(url: str) -> bool:
+def _names_server(url: str, *, several: bool) -> bool:
     try:
         parts = urlsplit(url)
-        port = parts.port
+        servers = [urlsplit(f"//{each}") for each in parts.netloc.rpartition("@")[2].split(",")]
+        ports = [server.port for server in servers]
     except ValueError:
         return False
-    named = bool(parts.hostname or parts.path.strip("/") or parts.query)
-    return named and port != 0 and not parts.fragment
+    if len(servers) > 1 and not several:
+        return False
+    named = bool(servers[0].hostname or parts.path.strip("/") or parts.query)
+    return named and 0 not in ports and not parts.fragment
 
 
 def _sqlite_path(url: str) -> str:
