@@ -83,6 +83,9 @@ class Shop:
     def breaks(self, number: int) -> None:
         (self.folder / f"fails-{number}").touch()
 
+    def mends(self, number: int) -> None:
+        (self.folder / f"fails-{number}").unlink()
+
 
 @pytest.fixture
 def door() -> Iterator[socket.socket]:
@@ -204,3 +207,76 @@ def test_workers_end_with_their_parent(tmp_path: Path, door: socket.socket) -> N
         assert opened.orphans() >= {worker.process.pid for worker in workers}
 
     in_shop(tmp_path, door, test)
+
+
+def test_a_reload_puts_one_into_the_place_of_who_could_not_be_replaced(
+    tmp_path: Path, door: socket.socket
+) -> None:
+    """As when settings were mended: whoever was about to try again finds the place taken."""
+
+    async def test(opened: Shop) -> None:
+        opened.breaks(0)
+        watching = [task for task in opened.workers._watching if "_outlive" in str(task)]
+        with capture_logs() as logged:
+            os.kill(opened.workers._slots[0].process.pid, signal.SIGKILL)
+            while opened.workers._failures.get(0, 0) < 2:
+                assert await opened.ask()
+            opened.mends(0)
+            os.kill(os.getpid(), signal.SIGHUP)
+            while logged[-1]["event"] != "all workers were replaced":
+                assert await opened.ask()
+        # Those who watched over the old ones have nothing left to do.
+        await asyncio.gather(*watching)
+        assert await opened.pids(2) == {
+            worker.process.pid for worker in opened.workers._slots.values()
+        }
+
+    in_shop(tmp_path, door, test)
+
+
+def test_who_is_told_twice_to_reload_does_it_twice(tmp_path: Path, door: socket.socket) -> None:
+    async def test(opened: Shop) -> None:
+        with capture_logs() as logged:
+            os.kill(os.getpid(), signal.SIGHUP)
+            while len({*await opened.pids(2)}) < 2 or not opened.workers._starting:
+                pass
+            os.kill(os.getpid(), signal.SIGHUP)
+            while len(logged) < 2:
+                assert await opened.ask()
+        assert {line["event"] for line in logged} == {"all workers were replaced"}
+
+    in_shop(tmp_path, door, test)
+
+
+def test_where_no_process_can_be_made_it_is_tried_again(
+    tmp_path: Path, door: socket.socket
+) -> None:
+    async def test(opened: Shop) -> None:
+        command = opened.workers._command
+        opened.workers._command = [str(tmp_path / "no-such-program")]
+        with capture_logs() as logged:
+            os.kill(opened.workers._slots[0].process.pid, signal.SIGKILL)
+            while "a worker cannot be made" not in [line["event"] for line in logged]:
+                assert await opened.ask()
+        opened.workers._command = command
+        assert len(await opened.pids(2)) == 2
+
+    in_shop(tmp_path, door, test)
+
+
+def test_who_is_told_to_end_while_it_starts_does_not_wait(
+    tmp_path: Path, door: socket.socket
+) -> None:
+    """A worker that takes for ever to come to serve, as where a server hangs."""
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+    async def scenario() -> None:
+        workers = Workers(command, [door], 2)
+        running = asyncio.ensure_future(workers.run(lambda: pytest.fail("it is not ready")))
+        async with asyncio.timeout(20):
+            while len(workers._starting) < 2:
+                await asyncio.sleep(0)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await running
+
+    asyncio.run(scenario())
