@@ -216,7 +216,7 @@ def test_a_reload_puts_one_into_the_place_of_who_could_not_be_replaced(
 
     async def test(opened: Shop) -> None:
         opened.breaks(0)
-        watching = [task for task in opened.workers._watching if "_outlive" in str(task)]
+        watching = [task for task in opened.workers._watching if "_outlive" in repr(task)]
         with capture_logs() as logged:
             os.kill(opened.workers._slots[0].process.pid, signal.SIGKILL)
             while opened.workers._failures.get(0, 0) < 2:
