@@ -194,9 +194,7 @@ async def test_who_revokes_a_key_leaves_alone_when_it_was_used(url: str) -> None
 
 
 @in_loop
-async def test_a_bug_leaves_no_account_locked(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_bug_leaves_no_account_locked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def meet_a_bug(_: object) -> None:
         raise LookupError("a bug")
 

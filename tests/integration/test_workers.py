@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from structlog.testing import capture_logs
 
+from tallystick.cli.serve import serve
 from tallystick.cli.workers import Handed, Workers
 
 WORKER = """
@@ -119,9 +121,18 @@ def in_shop(
     asyncio.run(scenario())
 
 
-def test_what_is_handed_down_can_be_read_again() -> None:
-    handed = Handed(3, 7, (8, 9))
+def test_what_is_handed_down_can_be_read_again(door: socket.socket) -> None:
+    handed = Handed(3, door.fileno(), (door.fileno(), door.fileno()))
     assert Handed.parse(str(handed)) == handed
+
+
+@pytest.mark.parametrize("mistaken", ["4", "0:1000:1001", "0:{file}:{file}"])
+def test_who_means_workers_and_says_worker_is_told(tmp_path: Path, mistaken: str) -> None:
+    with (tmp_path / "file").open("w") as file:
+        said = mistaken.format(file=file.fileno())
+        result = CliRunner().invoke(serve, ["--worker", said])
+    assert result.exit_code == 2
+    assert "--workers N" in result.output
 
 
 def test_all_of_them_answer_at_one_door(tmp_path: Path, door: socket.socket) -> None:
@@ -268,14 +279,15 @@ def test_who_is_told_to_end_while_it_starts_does_not_wait(
     tmp_path: Path, door: socket.socket
 ) -> None:
     """A worker that takes for ever to come to serve, as where a server hangs."""
-    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    hanging = f"open({str(begun)!r}, 'w').close(); import time; time.sleep(60)"
 
     async def scenario() -> None:
-        workers = Workers(command, [door], 2)
+        workers = Workers([sys.executable, "-c", hanging], [door], 1)
         running = asyncio.ensure_future(workers.run(lambda: pytest.fail("it is not ready")))
         async with asyncio.timeout(20):
-            while len(workers._starting) < 2:
-                await asyncio.sleep(0)
+            await asyncio.to_thread(begun.read_text)
             os.kill(os.getpid(), signal.SIGTERM)
             assert await running
 

@@ -33,15 +33,27 @@ if TYPE_CHECKING:
     Introduction = Callable[[str], str]
 
 
+def _read_handed(_: click.Context, __: click.Parameter, text: str | None) -> Handed | None:
+    """What a parent hands down to a worker; nobody else says `--worker`, unless by mistake."""
+    try:
+        return None if text is None else Handed.parse(text)
+    except ValueError:
+        raise click.UsageError(
+            "--worker is what a server says to the processes that it starts. How many there are to "
+            "be is --workers N."
+        ) from None
+
+
 @click.command()
-@click.option("--worker", "handed", hidden=True, help="What a parent hands down.")
+@click.option("--worker", "handed", hidden=True, callback=_read_handed, help="For workers.")
 @with_settings(*(setting.name for setting in FLAGS))
-def serve(resolved: Resolved, *, handed: str | None) -> int | None:
+def serve(resolved: Resolved, *, handed: Handed | None) -> int | None:
     """Start the server.
 
     A database file is owned until the server ends; other commands then speak to it through a socket
     beside the file. Ctrl-C or SIGTERM end it, after what is under way; a second one ends it at
-    once. With several workers, SIGHUP replaces them one by one, with settings read anew.
+    once. With several workers, SIGHUP replaces them one by one, with settings read anew; a single
+    process ends on it as on SIGTERM.
     """
     check_operations(resolved)
     settings = resolved.settings
@@ -51,7 +63,7 @@ def serve(resolved: Resolved, *, handed: str | None) -> int | None:
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if handed is not None:
-            served = runner.run(_work(settings, Handed.parse(handed)))
+            served = runner.run(_work(settings, handed))
         elif settings.workers > 1:
             served = runner.run(_serve_by_workers(settings))
         else:

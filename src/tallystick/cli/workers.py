@@ -16,8 +16,10 @@ the workers after what is under way; a second one ends them at once.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
+import stat
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,9 +49,12 @@ class Handed(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Handed:
-        """Raises ValueError."""
+        """Raises ValueError, also where that is not what is held open."""
         number, leash, doors = text.split(":")
-        return cls(int(number), int(leash), tuple(int(door) for door in doors.split(",")))
+        found = cls(int(number), int(leash), tuple(int(door) for door in doors.split(",")))
+        if not all(map(_is_socket, (found.leash, *found.doors))):
+            raise ValueError("no sockets are open under these numbers")
+        return found
 
     def __str__(self) -> str:
         return f"{self.number}:{self.leash}:{','.join(map(str, self.doors))}"
@@ -79,6 +84,13 @@ class Leash:
         asyncio.get_running_loop().remove_reader(self._socket)
         if self.when_gone is not None:
             self.when_gone()
+
+
+def _is_socket(descriptor: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
 
 
 @dataclass(eq=False, slots=True)

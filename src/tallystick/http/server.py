@@ -230,6 +230,10 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in ENDING_SIGNALS:
             loop.add_signal_handler(number, self.end)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            # A terminal that closes, or a reload of what cannot replace itself. It is no reason to
+            # break off requests; nohup is obeyed.
+            loop.add_signal_handler(signal.SIGHUP, self.end)
         yield
 
     def end(self) -> None:
