@@ -108,6 +108,12 @@ class PostgresLane:
             raise
         await self._session.commit()
 
+    async def confirm(self) -> None:
+        """A COMMIT too. What a writer committed may be seen before a standby has it, where that
+        writer was broken off or the server restarted; who has locked a row waits with his COMMIT
+        until all before it is flushed and, where that is set up, replicated."""
+        await self._session.commit()
+
     async def abandon(self) -> None:
         await self._session.roll_back()
 
