@@ -18,6 +18,8 @@ from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.ports import (
     Changes,
     OutcomeUnknown,
+    Replay,
+    ReplayKey,
     Snapshot,
     Store,
     StoreError,
@@ -192,6 +194,24 @@ async def test_who_revokes_a_key_leaves_alone_when_it_was_used(url: str) -> None
         await revoking.append(Changes(keys={(ACME, key.id): replace(found, revoked_at=START)}))
         after = (await noting.load(wanted)).keys[ACME, key.id]
         assert (after.revoked_at, after.last_used_at) == (START, START + 5)
+
+
+@in_loop
+async def test_what_is_forgotten_at_once_is_bounded(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage there may be more than one statement has the time for."""
+    monkeypatch.setattr("tallystick.storage.postgres.write.REPLAYS_AT_ONCE", 2)
+    keys = [ReplayKey(ACME, "key_1", "grants.create", f"{number}") for number in range(5)]
+    async with ledger_on(url, ACME) as ledger:
+        lane = ledger.store.lanes[0]
+        await lane.load(Wanted())
+        kept = {key: Replay(key, bytes(32), 201, b"{}", at) for at, key in enumerate(keys)}
+        await lane.append(Changes(replays=kept))
+        for left in (keys[2:], keys[4:], keys[4:]):
+            await lane.load(Wanted())
+            await lane.append(Changes(forget_replays_before=4))
+            assert sorted((await lane.load(Wanted(replays=set(keys)))).replays) == left
 
 
 @in_loop

@@ -131,12 +131,15 @@ ON CONFLICT (organization_id, api_key_id, operation, idempotency_key) DO UPDATE 
 WHERE t.created_at <= $9
 
 -- name: forget_replays
--- Those that another lane is forgetting too are left to it.
+-- Some of them, the oldest first; those that another lane is forgetting too are left to it. All at
+-- once could take longer than a statement may, and then none would ever go.
 DELETE FROM replays
 WHERE (organization_id, api_key_id, operation, idempotency_key) IN (
     SELECT organization_id, api_key_id, operation, idempotency_key
     FROM replays
     WHERE created_at < $1
+    ORDER BY created_at
+    LIMIT $2
     FOR UPDATE SKIP LOCKED
 )
 
