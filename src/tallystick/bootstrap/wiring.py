@@ -31,6 +31,7 @@ from tallystick.storage.owner import OwnerLock
 from tallystick.storage.postgres.audit import AUDITING, PostgresAudit
 from tallystick.storage.postgres.connect import Database
 from tallystick.storage.postgres.store import PostgresStore
+from tallystick.storage.postgres.upgrade import upgrade
 from tallystick.storage.sqlite import SqliteStore
 from tallystick.storage.sqlite_audit import SqliteAudit
 
@@ -160,6 +161,16 @@ async def clustered(settings: Settings, database: Url) -> AsyncIterator[Running]
     )
     async with _serving(store, database, settings, store.clock, REMEMBERED_MS) as found:
         yield replace(found, advice=store.advice)
+
+
+async def migrated(settings: Settings, database: Url, role: str | None) -> list[str]:
+    """Brings a PostgreSQL to the schema of this version, and gives `role` what a service needs.
+
+    The names of the scripts that were applied. Raises StoreNotUsable.
+    """
+    return await upgrade(
+        Database(url=database.text), partitions=settings.database_partitions or None, role=role
+    )
 
 
 @asynccontextmanager

@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 import uvloop
@@ -22,15 +28,19 @@ from tallystick.cli.workers import Handed, Leash, Workers, same_command
 from tallystick.http.handlers.table import OPERATIONS, REFERENCE
 from tallystick.http.server import ENDING_SIGNALS, Server, bind_local, bind_public, url_of
 from tallystick.ledger.reading import Page
+from tallystick.storage.errors import NotReachable
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from tallystick.bootstrap import Running
     from tallystick.config import Resolved, Settings
 
     Introduction = Callable[[str], str]
+
+_PAUSE_SECONDS: Final = 0.5
+"""Between two attempts to reach a database that is not there yet."""
 
 
 def _read_handed(_: click.Context, __: click.Parameter, text: str | None) -> Handed | None:
@@ -51,9 +61,9 @@ def serve(resolved: Resolved, *, handed: Handed | None) -> int | None:
     """Start the server.
 
     A database file is owned until the server ends; other commands then speak to it through a socket
-    beside the file. Ctrl-C or SIGTERM end it, after what is under way; a second one ends it at
-    once. With several workers, SIGHUP replaces them one by one, with settings read anew; a single
-    process ends on it as on SIGTERM.
+    beside the file. A PostgreSQL that is not there yet is waited for. Ctrl-C or SIGTERM end it,
+    after what is under way; a second one ends it at once. With several workers, SIGHUP replaces
+    them one by one, with settings read anew; a single process ends on it as on SIGTERM.
     """
     check_operations(resolved)
     settings = resolved.settings
@@ -116,7 +126,33 @@ async def _work(settings: Settings, handed: Handed) -> bool:
 
 
 def _opened(settings: Settings) -> AbstractAsyncContextManager[Running]:
-    return owned(settings) if isinstance(settings.database, Path) else running(settings)
+    return owned(settings) if isinstance(settings.database, Path) else _reached(settings)
+
+
+@asynccontextmanager
+async def _reached(settings: Settings) -> AsyncIterator[Running]:
+    """The service on a PostgreSQL, which is waited for where it is not there yet."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + settings.database_wait
+    async with AsyncExitStack() as stack:
+        served = await _attempt(settings, stack)
+        if isinstance(served, NotReachable) and settings.database_wait:
+            observe.logger().warning(
+                "waiting for the database", reason=str(served), seconds=settings.database_wait
+            )
+        while isinstance(served, NotReachable):
+            if clock() >= until:
+                raise served
+            await asyncio.sleep(_PAUSE_SECONDS)
+            served = await _attempt(settings, stack)
+        yield served
+
+
+async def _attempt(settings: Settings, stack: AsyncExitStack) -> Running | NotReachable:
+    try:
+        return await stack.enter_async_context(running(settings))
+    except NotReachable as error:
+        return error
 
 
 def _bind(settings: Settings, doors: ExitStack) -> list[socket.socket]:
