@@ -327,8 +327,7 @@ class Authenticator:
 
     def _doubt(self, principal: Principal, asking: _Asking, lasts_ms: int) -> None:
         """It is asked for again after half to three quarters of the time; each key has its own."""
-        share = lasts_ms * (512 + asking.name[0][0]) // 1024
-        principal.look_again_ms = asking.asked_ms + share
+        principal.look_again_ms = asking.asked_ms + lasts_ms * (512 + asking.name[0][0]) // 1024
         principal.believed_until_ms = asking.asked_ms + lasts_ms
         principal.may_end = True
 
@@ -363,9 +362,8 @@ class Authenticator:
         principal.name = (digest, None if principal.level is KeyLevel.ORGANIZATION else teamspace)
         denied = self.check(principal)
         if denied is STALE:
-            # What took longer to be read than it may be believed says nothing of the key.
-            lasts_ms = self._remembered_for_ms
-            raise StoreUnavailable(f"it took more than {lasts_ms} ms to look up an API key")
+            # That says nothing of the key.
+            raise StoreUnavailable(f"it took {self._remembered_for_ms} ms to look up an API key")
         if principal.foreign_teamspace:
             asking.memory.drop(principal.name)
         else:
