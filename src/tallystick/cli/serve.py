@@ -118,7 +118,7 @@ async def _work(settings: Settings, handed: Handed) -> bool:
     """A worker: it serves at its parent's doors. The first one sweeps for all."""
     async with _opened(settings) as served:
         leash = Leash(handed.leash)
-        server = _server(served, None, leash.serves)
+        server = _server(served, None, leash.serves, is_worker=True)
         leash.when_gone = server.end
         async with upkeep(served.service, sweeps=handed.number == 0):
             await server.serve(sockets=handed.open_doors())
@@ -172,7 +172,13 @@ def _local_door(served: Running, doors: ExitStack) -> socket.socket | None:
     return door
 
 
-def _server(served: Running, local_door: socket.socket | None, ready: Callable[[], None]) -> Server:
+def _server(
+    served: Running,
+    local_door: socket.socket | None,
+    ready: Callable[[], None],
+    *,
+    is_worker: bool = False,
+) -> Server:
     REFERENCE.prepare()
     return Server(
         served.service,
@@ -181,6 +187,7 @@ def _server(served: Running, local_door: socket.socket | None, ready: Callable[[
         express=[operation for operation in OPERATIONS if operation.is_hot],
         local_door=local_door,
         ready=ready,
+        is_worker=is_worker,
     )
 
 

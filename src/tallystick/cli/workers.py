@@ -98,13 +98,13 @@ class _Worker:
     process: asyncio.subprocess.Process
     leash: socket.socket
     started: float
-    is_told: bool = False
 
     def tell_to_end(self) -> None:
-        """Once: a second signal would end it at once."""
-        if not self.is_told:
-            self.is_told = True
-            self.signal(signal.SIGTERM)
+        """After what is under way, however often it is told."""
+        self.signal(signal.SIGTERM)
+
+    def tell_to_end_at_once(self) -> None:
+        self.signal(signal.SIGQUIT)
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -152,7 +152,7 @@ class Workers:
             worker.tell_to_end()
         if self._told > 1:
             for worker in (*self._starting, *self._slots.values()):
-                worker.signal(signal.SIGTERM)
+                worker.tell_to_end_at_once()
 
     # ── coming and going ──
 
