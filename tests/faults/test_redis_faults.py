@@ -65,7 +65,8 @@ def test_requests_go_on(
     def wait() -> None:
         """Until every client has been served twice more, as Redis is now."""
         booked = [len(spender.acknowledged) for spender in spenders]
-        while any(
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until and any(
             len(spender.acknowledged) < before + 2
             for spender, before in zip(spenders, booked, strict=True)
         ):

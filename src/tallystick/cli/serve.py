@@ -43,16 +43,27 @@ _PAUSE_SECONDS: Final = 0.5
 """Between two attempts to reach a database that is not there yet."""
 
 
+def _read_handed(_: click.Context, __: click.Parameter, text: str | None) -> Handed | None:
+    """What a parent hands down to a worker; nobody else says `--worker`, unless by mistake."""
+    try:
+        return None if text is None else Handed.parse(text)
+    except ValueError:
+        raise click.UsageError(
+            "--worker is what a server says to the processes that it starts. How many there are to "
+            "be is --workers N."
+        ) from None
+
+
 @click.command()
-@click.option("--worker", "handed", hidden=True, help="What a parent hands down.")
+@click.option("--worker", "handed", hidden=True, callback=_read_handed, help="For workers.")
 @with_settings(*(setting.name for setting in FLAGS))
-def serve(resolved: Resolved, *, handed: str | None) -> int | None:
+def serve(resolved: Resolved, *, handed: Handed | None) -> int | None:
     """Start the server.
 
     A database file is owned until the server ends; other commands then speak to it through a socket
     beside the file. A PostgreSQL that is not there yet is waited for. Ctrl-C or SIGTERM end it,
     after what is under way; a second one ends it at once. With several workers, SIGHUP replaces
-    them one by one, with settings read anew.
+    them one by one, with settings read anew; a single process ends on it as on SIGTERM.
     """
     check_operations(resolved)
     settings = resolved.settings
@@ -62,7 +73,7 @@ def serve(resolved: Resolved, *, handed: str | None) -> int | None:
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if handed is not None:
-            served = runner.run(_work(settings, Handed.parse(handed)))
+            served = runner.run(_work(settings, handed))
         elif settings.workers > 1:
             served = runner.run(_serve_by_workers(settings))
         else:
@@ -107,7 +118,7 @@ async def _work(settings: Settings, handed: Handed) -> bool:
     """A worker: it serves at its parent's doors. The first one sweeps for all."""
     async with _opened(settings) as served:
         leash = Leash(handed.leash)
-        server = _server(served, None, leash.serves)
+        server = _server(served, None, leash.serves, is_worker=True)
         leash.when_gone = server.end
         async with upkeep(served.service, sweeps=handed.number == 0):
             await server.serve(sockets=handed.open_doors())
@@ -161,7 +172,13 @@ def _local_door(served: Running, doors: ExitStack) -> socket.socket | None:
     return door
 
 
-def _server(served: Running, local_door: socket.socket | None, ready: Callable[[], None]) -> Server:
+def _server(
+    served: Running,
+    local_door: socket.socket | None,
+    ready: Callable[[], None],
+    *,
+    is_worker: bool = False,
+) -> Server:
     REFERENCE.prepare()
     return Server(
         served.service,
@@ -170,6 +187,7 @@ def _server(served: Running, local_door: socket.socket | None, ready: Callable[[
         express=[operation for operation in OPERATIONS if operation.is_hot],
         local_door=local_door,
         ready=ready,
+        is_worker=is_worker,
     )
 
 
