@@ -332,3 +332,20 @@ def test_who_is_told_to_end_while_waiting_ends() -> None:
         until_said(process, said, "waiting for the database")
         process.terminate()
         process.wait()
+
+
+def test_to_look_at_a_ledger_is_not_to_upgrade_it(durable: Postgres) -> None:
+    """Also where the role may: another version may be serving."""
+    url = durable.empty_database()
+    asyncio.run(_migrate_to(url, len(KNOWN) - 1))
+    tallystick = Commands(database=url)
+    done = tallystick("organizations", "list")
+    assert done.code == 4
+    assert "run `tallystick migrate`" in done.err
+    assert tallystick("migrate").code == 0
+    assert tallystick("organizations", "list").code == 0
+
+
+async def _migrate_to(url: str, version: int) -> None:
+    async with connected(url) as connection:
+        await migrate(connection, known=KNOWN[:version])
