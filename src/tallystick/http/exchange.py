@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from tallystick.http.auth import Denied, Principal
-from tallystick.http.errors import ApiError
+from tallystick.http.errors import FAILURES, ApiError
 from tallystick.http.gate import check_media_type
 from tallystick.http.heads import Head, Heads
 from tallystick.http.operations import Answer, Call, OfOrganization
@@ -76,6 +77,28 @@ class Lane:
         )
         return handle(call)
 
+    def read_ahead(self, operation: Operation, who: Principal | Denied) -> Future[Any] | None:
+        """What the operation will have to wait for if `who` passes, where reading that is all it
+        does. The answer is not told before."""
+        handle = operation.handle
+        if not isinstance(handle, OfOrganization) or not isinstance(who, Principal):
+            return None
+        if not who.admissions[operation.name].may_call:
+            return None
+        try:
+            found = handle.read(self.service, who.organization_id)
+        except FAILURES:
+            # Who passes asks once more, and is told why not.
+            return None
+        return found if isinstance(found, Future) else None
+
+    def tell(self, exchange: Exchange, found: object) -> Answer | Awaitable[Answer]:
+        """What the operation answers by what was read ahead for it."""
+        principal, handle = exchange.verdict.principal, exchange.operation.handle
+        if principal is None or not isinstance(handle, OfOrganization):
+            raise RuntimeError("nothing is read ahead for such a request")
+        return handle.tell(self.service, principal.organization_id, found)
+
     async def handle_if_known(self, exchange: Exchange) -> Answer:
         """The same where so much time has passed that the key has to be looked at again."""
         judged = exchange.judged
@@ -108,7 +131,7 @@ class Exchange:
     The lower half is what that lane wants to see of one. It is judged when its verdict is there,
     and whole when its body is. `since_ms` is when its head was there, where it could not be
     answered at once, `epoch` the authenticator's when it was asked, `head` the bytes that may be
-    remembered.
+    remembered, `ahead` what is being read for it while it waits for a window.
     What is mostly left as it is stands on the class: to make a request takes half the time so.
 
     While its operation runs (`with exchange:`), whatever is raised becomes its answer.
@@ -117,6 +140,7 @@ class Exchange:
     since_ms: int | None = None
     epoch: object = None
     head: bytes | None = None
+    ahead: Future[Any] | None = None
     length: int = 0
     is_judged: bool = False
     is_whole: bool = False
@@ -160,3 +184,16 @@ class Exchange:
             return False
         self.connection.answer_raised(self, error)
         return True
+
+
+def leave_unread(exchange: Exchange) -> None:
+    """Nobody is told what was read ahead."""
+    ahead, exchange.ahead = exchange.ahead, None
+    if ahead is not None:
+        ahead.add_done_callback(_take_note)
+
+
+def _take_note(ahead: Future[Any]) -> None:
+    """Of a failure, if it is one: a future complains of those that nobody has looked at."""
+    if not ahead.cancelled():
+        ahead.exception()

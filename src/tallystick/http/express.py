@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import FAILURES, ApiError, translate
-from tallystick.http.exchange import Exchange, Lane
+from tallystick.http.exchange import Exchange, Lane, leave_unread
 from tallystick.http.framing import MAX_HEAD, MAX_HEADERS, Protocol
 from tallystick.http.gate import UNJUDGED, Verdict
 from tallystick.http.heads import (
@@ -49,6 +49,7 @@ from tallystick.ledger.ports import StoreError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping
 
+    from tallystick.limits.policy import Decision
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
@@ -222,22 +223,26 @@ class ExpressProtocol(Protocol):
         gate, address = self._lane.gate, ""
         if isinstance(who, Denied):
             address = gate.client_address(self.client[0] if self.client else "", exchange.headers)
-        verdict = gate.judge(exchange.operation, who, address)
+        verdict = gate.ask(exchange.operation, who, address)
         if isinstance(verdict, Verdict):
             self._judged(exchange, verdict)
         else:
-            self._await_verdict(exchange, verdict)
+            self._await_window(exchange, who, verdict)
 
-    def _await_verdict(self, exchange: Exchange, verdict: Pending[Verdict]) -> None:
+    def _await_window(
+        self, exchange: Exchange, who: _Who, window: asyncio.Future[Decision]
+    ) -> None:
+        lane = self._lane
         if exchange.since_ms is None:
-            exchange.since_ms = self._lane.service.monotonic_ms()
-        verdict.future.add_done_callback(partial(self._land_verdict, exchange, verdict.render))
+            exchange.since_ms = lane.service.monotonic_ms()
+        exchange.ahead = lane.read_ahead(exchange.operation, who)
+        window.add_done_callback(partial(self._land_window, exchange, who))
 
-    def _land_verdict(
-        self, exchange: Exchange, render: Callable[[Any], Any], future: asyncio.Future[Any]
+    def _land_window(
+        self, exchange: Exchange, who: _Who, window: asyncio.Future[Decision]
     ) -> None:
         with exchange:
-            self._judged(exchange, render(future.result()))
+            self._judged(exchange, self._lane.gate.rule(exchange.operation, who, window.result()))
 
     def _judged(self, exchange: Exchange, verdict: Verdict) -> None:
         exchange.verdict = verdict
@@ -245,6 +250,7 @@ class ExpressProtocol(Protocol):
         if exchange.disconnected or self.transport.is_closing():
             # Nothing has been done for them yet, and nothing will be.
             exchange.response_complete = True
+            leave_unread(exchange)
         elif verdict.error is not None:
             self.write_error(exchange, verdict.error)
         elif exchange.is_whole:
@@ -255,7 +261,7 @@ class ExpressProtocol(Protocol):
     def _answer_known(self, known: Head, body: bytes) -> None:
         """Answers a request whose head was seen before, and whose principal may still act."""
         lane = self._lane
-        judged = lane.gate.judge(known.operation, known.principal, "")
+        judged = lane.gate.ask(known.operation, known.principal, "")
         exchange = Exchange(
             self,
             known.operation,
@@ -273,7 +279,7 @@ class ExpressProtocol(Protocol):
         self.cycle = exchange
         if not isinstance(judged, Verdict):
             exchange.is_whole = True
-            self._await_verdict(exchange, judged)
+            self._await_window(exchange, known.principal, judged)
         elif judged.error is not None:
             self.write_error(exchange, judged.error)
         else:
@@ -289,7 +295,13 @@ class ExpressProtocol(Protocol):
                 return
             if exchange.head is not None and exchange.epoch is lane.service.authenticator.epoch:
                 lane.heads.put(exchange.head, exchange.meaning(principal))
-        self._call(exchange)
+        ahead, exchange.ahead = exchange.ahead, None
+        if ahead is None:
+            self._call(exchange)
+        elif ahead.done():
+            self._land_ahead(exchange, ahead)
+        else:
+            ahead.add_done_callback(partial(self._land_ahead, exchange))
 
     def _call(self, exchange: Exchange) -> None:
         """Calls the operation; its answer is written now or when what it waits for is there."""
@@ -310,6 +322,14 @@ class ExpressProtocol(Protocol):
     ) -> None:
         with exchange:
             answer = render(future.result())
+            if isinstance(answer, Answer):
+                self._write(exchange, answer)
+            else:
+                self._follow(exchange, answer.__await__(), self._write)
+
+    def _land_ahead(self, exchange: Exchange, ahead: asyncio.Future[Any]) -> None:
+        with exchange:
+            answer = self._lane.tell(exchange, ahead.result())
             if isinstance(answer, Answer):
                 self._write(exchange, answer)
             else:
@@ -362,6 +382,8 @@ class ExpressProtocol(Protocol):
     def _write(self, exchange: Exchange, answer: Answer) -> None:
         """Sends the answer in one piece and makes room for what comes next."""
         exchange.response_started = exchange.response_complete = True
+        if exchange.ahead is not None:
+            leave_unread(exchange)
         if exchange.disconnected or self.transport.is_closing():
             return
         lane, state = self._lane, self.server_state

@@ -77,9 +77,15 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class OfOrganization:
     """Handles calls whose answer depends on nothing but the organization. Whoever knows that one
-    asks for the answer, and need not make a `Call`."""
+    asks for the answer, and need not make a `Call`.
+
+    What it tells was read before, in one go: who has to wait anyway, for a window, may `read` ahead
+    and be told afterwards. Where nothing has to be waited for, what was read ahead is of no use.
+    """
 
     answer: Callable[[Service, str], Answer | Awaitable[Answer]]
+    read: Callable[[Service, str], object]
+    tell: Callable[[Service, str, Any], Answer | Awaitable[Answer]]
 
     def __call__(self, call: Call) -> Answer | Awaitable[Answer]:
         return self.answer(call.service, call.organization_id)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tallystick.http.service import Service
+    from tallystick.ledger.reading import BalanceRow
     from tallystick.ledger.reads import Balance
 
 
@@ -70,6 +71,19 @@ def _landed(
     render: Callable[[Any], Report | Awaitable[Report | None] | None], row: object
 ) -> Answer | Awaitable[Answer]:
     report = render(row)
+    if report is None or isinstance(report, Report):
+        return _report_answer(report)
+    return _later(report)
+
+
+def _read(service: Service, organization_id: str) -> object:
+    return service.reads.reader.balance(organization_id)
+
+
+def _tell(
+    service: Service, organization_id: str, row: BalanceRow | None
+) -> Answer | Awaitable[Answer]:
+    report = service.reads.credits_of(organization_id, row)
     if report is None or isinstance(report, Report):
         return _report_answer(report)
     return _later(report)
@@ -171,7 +185,7 @@ OPERATIONS = (
         is_hot=True,
         method="GET",
         path="/v1/organization/credits",
-        handle=OfOrganization(get_credits),
+        handle=OfOrganization(get_credits, read=_read, tell=_tell),
         scope=Scope.CREDITS_READ,
         response=CreditsReport,
         summary="Get credits",
