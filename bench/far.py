@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CONNECTIONS: Final = 64
-_ROUNDS: Final = 100
+_ROUNDS: Final = 20
 
 Connect = Callable[[asyncio.Transport], asyncio.Protocol]
 
@@ -136,7 +136,7 @@ def _spread(figures: Sequence[float]) -> str:
 
 def start() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--slices", type=int, default=20)
+    parser.add_argument("--slices", type=int, default=150)
     parser.add_argument("--profile", type=int, default=0, metavar="LINES")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as folder:

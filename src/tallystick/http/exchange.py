@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import Future
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -15,12 +14,14 @@ from tallystick.http.heads import Head, Heads
 from tallystick.http.operations import Answer, Call, OfOrganization
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Awaitable, Mapping, Sequence
     from types import TracebackType
 
     from tallystick.http.gate import Gate, Verdict
     from tallystick.http.operations import Operation
     from tallystick.http.service import Service
+    from tallystick.ledger.pending import Pending
 
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -77,27 +78,18 @@ class Lane:
         )
         return handle(call)
 
-    def read_ahead(self, operation: Operation, who: Principal | Denied) -> Future[Any] | None:
-        """What the operation will have to wait for if `who` passes, where reading that is all it
-        does. The answer is not told before."""
+    def ahead(self, operation: Operation, who: Principal | Denied) -> Pending[Answer] | None:
+        """What will be told if `who` passes, which has to be waited for."""
         handle = operation.handle
         if not isinstance(handle, OfOrganization) or not isinstance(who, Principal):
             return None
         if not who.admissions[operation.name].may_call:
             return None
         try:
-            found = handle.read(self.service, who.organization_id)
+            return handle.ahead(self.service, who.organization_id)
         except FAILURES:
             # Who passes asks once more, and is told why not.
             return None
-        return found if isinstance(found, Future) else None
-
-    def tell(self, exchange: Exchange, found: object) -> Answer | Awaitable[Answer]:
-        """What the operation answers by what was read ahead for it."""
-        principal, handle = exchange.verdict.principal, exchange.operation.handle
-        if principal is None or not isinstance(handle, OfOrganization):
-            raise RuntimeError("nothing is read ahead for such a request")
-        return handle.tell(self.service, principal.organization_id, found)
 
     async def handle_if_known(self, exchange: Exchange) -> Answer:
         """The same where so much time has passed that the key has to be looked at again."""
@@ -140,7 +132,7 @@ class Exchange:
     since_ms: int | None = None
     epoch: object = None
     head: bytes | None = None
-    ahead: Future[Any] | None = None
+    ahead: Pending[Answer] | None = None
     length: int = 0
     is_judged: bool = False
     is_whole: bool = False
@@ -190,7 +182,7 @@ def leave_unread(exchange: Exchange) -> None:
     """Nobody is told what was read ahead."""
     ahead, exchange.ahead = exchange.ahead, None
     if ahead is not None:
-        ahead.add_done_callback(_take_note)
+        ahead.future.add_done_callback(_take_note)
 
 
 def _take_note(ahead: Future[Any]) -> None:

@@ -223,19 +223,19 @@ class ExpressProtocol(Protocol):
         gate, address = self._lane.gate, ""
         if isinstance(who, Denied):
             address = gate.client_address(self.client[0] if self.client else "", exchange.headers)
-        verdict = gate.ask(exchange.operation, who, address)
+        now_ms = self._lane.service.monotonic_ms()
+        verdict = gate.ask(exchange.operation, who, address, now_ms)
         if isinstance(verdict, Verdict):
             self._judged(exchange, verdict)
         else:
+            if exchange.since_ms is None:
+                exchange.since_ms = now_ms
             self._await_window(exchange, who, verdict)
 
     def _await_window(
         self, exchange: Exchange, who: _Who, window: asyncio.Future[Decision]
     ) -> None:
-        lane = self._lane
-        if exchange.since_ms is None:
-            exchange.since_ms = lane.service.monotonic_ms()
-        exchange.ahead = lane.read_ahead(exchange.operation, who)
+        exchange.ahead = self._lane.ahead(exchange.operation, who)
         window.add_done_callback(partial(self._land_window, exchange, who))
 
     def _land_window(
@@ -261,7 +261,8 @@ class ExpressProtocol(Protocol):
     def _answer_known(self, known: Head, body: bytes) -> None:
         """Answers a request whose head was seen before, and whose principal may still act."""
         lane = self._lane
-        judged = lane.gate.ask(known.operation, known.principal, "")
+        now_ms = lane.service.monotonic_ms()
+        judged = lane.gate.ask(known.operation, known.principal, "", now_ms)
         exchange = Exchange(
             self,
             known.operation,
@@ -279,6 +280,7 @@ class ExpressProtocol(Protocol):
         self.cycle = exchange
         if not isinstance(judged, Verdict):
             exchange.is_whole = True
+            exchange.since_ms = now_ms
             self._await_window(exchange, known.principal, judged)
         elif judged.error is not None:
             self.write_error(exchange, judged.error)
@@ -295,13 +297,16 @@ class ExpressProtocol(Protocol):
                 return
             if exchange.head is not None and exchange.epoch is lane.service.authenticator.epoch:
                 lane.heads.put(exchange.head, exchange.meaning(principal))
-        ahead, exchange.ahead = exchange.ahead, None
+        ahead = exchange.ahead
         if ahead is None:
             self._call(exchange)
-        elif ahead.done():
-            self._land_ahead(exchange, ahead)
+            return
+        exchange.ahead = None
+        future, render = ahead
+        if future.done():
+            self._land(exchange, render, future)
         else:
-            ahead.add_done_callback(partial(self._land_ahead, exchange))
+            future.add_done_callback(partial(self._land, exchange, render))
 
     def _call(self, exchange: Exchange) -> None:
         """Calls the operation; its answer is written now or when what it waits for is there."""
@@ -322,14 +327,6 @@ class ExpressProtocol(Protocol):
     ) -> None:
         with exchange:
             answer = render(future.result())
-            if isinstance(answer, Answer):
-                self._write(exchange, answer)
-            else:
-                self._follow(exchange, answer.__await__(), self._write)
-
-    def _land_ahead(self, exchange: Exchange, ahead: asyncio.Future[Any]) -> None:
-        with exchange:
-            answer = self._lane.tell(exchange, ahead.result())
             if isinstance(answer, Answer):
                 self._write(exchange, answer)
             else:

@@ -88,19 +88,20 @@ class Gate:
     ) -> Verdict | Pending[Verdict]:
         """Key, window and scope. A verdict that is pending raises LimiterUnavailable where the
         windows cannot be asked."""
-        found = self.ask(operation, who, address)
+        found = self.ask(operation, who, address, self._service.monotonic_ms())
         if isinstance(found, Verdict):
             return found
         return Pending(found, partial(self.rule, operation, who))
 
     def ask(
-        self, operation: Operation, who: Principal | Denied, address: str
+        self, operation: Operation, who: Principal | Denied, address: str, now_ms: int
     ) -> Verdict | Future[Decision]:
         """The verdict or, where windows are elsewhere, what is found there, for `rule`. Requests
         with a key count in the window of whoever acts, all others in that of the client's address.
+
+        `now_ms` is by the service's `monotonic_ms`.
         """
         service = self._service
-        now_ms = service.monotonic_ms()
         limiter = service.limiter
         window: tuple[str, str] | str
         if isinstance(who, Denied):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tallystick.domain.directory import Scope
     from tallystick.http.auth import Principal
     from tallystick.http.service import Service
+    from tallystick.ledger.pending import Pending
 
 MAX_BODY: Final = 1 << 20
 """Bytes of a JSON body."""
@@ -79,13 +80,12 @@ class OfOrganization:
     """Handles calls whose answer depends on nothing but the organization. Whoever knows that one
     asks for the answer, and need not make a `Call`.
 
-    What it tells was read before, in one go: who has to wait anyway, for a window, may `read` ahead
-    and be told afterwards. Where nothing has to be waited for, what was read ahead is of no use.
+    `ahead` begins to read what has to be waited for, if anything. Reading is harmless, so it may be
+    called before it is known whether they may be told.
     """
 
     answer: Callable[[Service, str], Answer | Awaitable[Answer]]
-    read: Callable[[Service, str], object]
-    tell: Callable[[Service, str, Any], Answer | Awaitable[Answer]]
+    ahead: Callable[[Service, str], Pending[Answer] | None]
 
     def __call__(self, call: Call) -> Answer | Awaitable[Answer]:
         return self.answer(call.service, call.organization_id)

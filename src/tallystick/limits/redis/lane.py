@@ -323,7 +323,7 @@ class Lane:
         return packed
 
     def _land(self, call: list[Check], answers: Sequence[int]) -> None:
-        counts = self._owner.counts
+        admitted = refused = 0
         for check, number in zip(call, answers, strict=True):
             asked, future = check.asked, check.future
             if future.done():
@@ -331,10 +331,13 @@ class Lane:
             decision = read_answer(number, asked)
             if asked >= 0:
                 if decision[0]:
-                    counts.shared_admitted += 1
+                    admitted += 1
                 else:
-                    counts.shared_refused += 1
+                    refused += 1
             future.set_result(decision)
+        counts = self._owner.counts
+        counts.shared_admitted += admitted
+        counts.shared_refused += refused
 
     def _on_the_move(self, call: list[Check], error: ResponseError) -> None:
         """A slot is on its way to another server, or has arrived there (MOVED is an ASK)."""
