@@ -153,7 +153,7 @@ def _redis_limiter(
         name=name,
         about=about,
         command=_alone("shared_windows", which, python=python or our_python),
-        backed=redis,
+        backed=lambda folder: redis(folder / "redis"),
         told=for_limiters,
         works_alone=True,
         counts_whole=True,
