@@ -136,10 +136,12 @@ def _one_hot_organization(settings: Settings, folder: Path, seconds: int) -> Fin
         is_met=hot.storage >= _HOT_RATE and not hot.deadlocks,
         disturbed_by=hot.disturbed_by,
         notes=[
-            f"{_HOT}: one lane loads, writes and commits {hot.storage:,.0f} events/s, in batches of "
-            f"256, and {hot.with_deciding:,.0f} where it decides and hashes them as well (fsync, "
-            f"synchronous_commit: {hot.durability}). Acknowledged events/s of as many nodes that "
-            f"book for it at the same time, all on the machine's cores with the database: {together}."
+            (
+                f"{_HOT}: one lane loads, writes and commits {hot.storage:,.0f} events/s in "
+                f"batches of 256, {hot.with_deciding:,.0f} with deciding and hashing them (fsync, "
+                f"synchronous_commit: {hot.durability}). Events/s acknowledged to so many nodes "
+                f"at the same time, which share the machine's cores with the database: {together}."
+            )
         ],
         figures={
             "storage_per_second": hot.storage,

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import uvicorn
 import uvloop
@@ -29,9 +29,6 @@ from bench.lane import KNOWN_HEAD, connect, found
 from bench.peers.hello import ignore_body
 from tallystick.bootstrap import running
 from tallystick.config import resolve
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _CONNECTIONS: Final = 64
 _ROUNDS: Final = 20
@@ -78,9 +75,10 @@ class _Wire(asyncio.Transport):
         self._protocol.data_received(KNOWN_HEAD)
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        if not data.startswith(b"HTTP/1.1 200"):  # type: ignore[union-attr]
-            if data[:5] == b"HTTP/":
-                raise RuntimeError(f"no good answer: {bytes(data)!r}")
+        said = bytes(data)
+        if not said.startswith(b"HTTP/1.1 200"):
+            if said.startswith(b"HTTP/"):
+                raise RuntimeError(f"no good answer: {said!r}")
             return  # the body of what is written in two pieces
         self._answered()
         self._left -= 1

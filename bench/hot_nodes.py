@@ -1,4 +1,4 @@
-"""One hot organization on PostgreSQL, without HTTP: what is promised of it, and several nodes on it.
+"""One hot organization on PostgreSQL, without HTTP: what is promised, and several nodes on it.
 
 A node is a process (`python -m bench.hot_nodes URL SECONDS`) with one lane, whose many clients book
 an event of the same organization each, over and over. All nodes want the same account's lock.

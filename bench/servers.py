@@ -132,8 +132,8 @@ def _nodes(workers: int) -> Server:
     few = {1: "one process", 2: "two processes", 4: "four processes"}[workers]
     return Server(
         name=f"tallystick on PostgreSQL + Redis{'' if workers == 1 else f', {few}'}",
-        about=f"`tallystick serve --workers {workers}` on PostgreSQL and Redis: {few}, whose own CPU"
-        " time is shown, without the databases'",
+        about=f"`tallystick serve --workers {workers}` on PostgreSQL and Redis: {few}, whose own "
+        "CPU time is shown, without the databases'",
         command=lambda port, _: [
             *(our_tallystick(), "serve", "--host", "127.0.0.1", "--port", str(port)),
             *("--workers", str(workers), "--rate-limit", "1000000"),
@@ -328,8 +328,8 @@ SERVERS: Final = {
         _redis_limiter(
             "limits on Redis",
             "limits",
-            "moving window of the package `limits` on Redis, 64 checks at a time, asked for what the"
-            " headers need as well",
+            "moving window of the package `limits` on Redis, 64 checks at a time, asked for what "
+            "the headers need as well",
             peers_python,
         ),
     )

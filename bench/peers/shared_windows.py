@@ -42,7 +42,7 @@ async def in_groups(url: str) -> Check:
 
 async def one_key_a_call(url: str) -> Check:
     # The peers' environment does not have it.
-    from tallystick.limits.redis import lane  # noqa: PLC0415
+    from tallystick.limits.redis import lane  # noqa: PLC0415 (see above)
 
     setattr(lane, "MOST_PER_CALL", 1)  # noqa: B010 (there is no setting for it, and no use)
     return _asking(await _limiter(url))
@@ -50,8 +50,8 @@ async def one_key_a_call(url: str) -> Check:
 
 async def _limiter(url: str) -> RedisLimiter:
     # The peers' environment does not have it.
-    from tallystick.limits.fallback import Fallback, Policy  # noqa: PLC0415
-    from tallystick.limits.redis.limiter import RedisLimiter  # noqa: PLC0415
+    from tallystick.limits.fallback import Fallback, Policy  # noqa: PLC0415 (see above)
+    from tallystick.limits.redis.limiter import RedisLimiter  # noqa: PLC0415 (see above)
 
     # Only Redis decides: what it did not decide in time would be an error here.
     limiter = RedisLimiter(url, Fallback(Policy.CLOSED), deadline_seconds=5)
@@ -62,16 +62,17 @@ async def _limiter(url: str) -> RedisLimiter:
 def _asking(limiter: RedisLimiter) -> Check:
     def check(key: str) -> Awaitable[object]:
         found: Any = limiter.acquire(key, LIMIT, 0)
-        return found  # type: ignore[no-any-return]
+        future: Awaitable[object] = found
+        return future
 
     return check
 
 
 async def theirs(url: str) -> Check:
     # The peers' environment alone has it.
-    from limits import RateLimitItemPerMinute  # noqa: PLC0415
-    from limits.aio.storage import RedisStorage  # noqa: PLC0415
-    from limits.aio.strategies import MovingWindowRateLimiter  # noqa: PLC0415
+    from limits import RateLimitItemPerMinute  # noqa: PLC0415 (see above)
+    from limits.aio.storage import RedisStorage  # noqa: PLC0415 (see above)
+    from limits.aio.strategies import MovingWindowRateLimiter  # noqa: PLC0415 (see above)
 
     limiter = MovingWindowRateLimiter(RedisStorage(f"async+{url}", implementation="redispy"))
     item = RateLimitItemPerMinute(LIMIT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -14,8 +14,8 @@ from tallystick.http.heads import Head, Heads
 from tallystick.http.operations import Answer, Call, OfOrganization
 
 if TYPE_CHECKING:
-    from asyncio import Future
-    from collections.abc import Awaitable, Mapping, Sequence
+    from asyncio import AbstractEventLoop, Future
+    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
     from types import TracebackType
 
     from tallystick.http.gate import Gate, Verdict
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tallystick.http.service import Service
     from tallystick.ledger.pending import Pending
 
+T = TypeVar("T")
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -176,6 +177,28 @@ class Exchange:
             return False
         self.connection.answer_raised(self, error)
         return True
+
+
+def follow(
+    loop: AbstractEventLoop,
+    exchange: Exchange,
+    steps: Generator[Any, Any, T],
+    then: Callable[[Exchange, T], None],
+) -> None:
+    """Runs what waits, without a task: each thing that it waits for calls back."""
+    with exchange:
+        try:
+            awaited = steps.send(None)
+        except StopIteration as end:
+            then(exchange, end.value)
+            return
+        if awaited is None:
+            loop.call_soon(follow, loop, exchange, steps, then)
+            return
+        # The mark by which a future tells its waiter's task that it was awaited. A task takes it
+        # off, and where it stays, nobody else can wait for the same future.
+        awaited._asyncio_future_blocking = False
+        awaited.add_done_callback(lambda _: follow(loop, exchange, steps, then))
 
 
 def leave_unread(exchange: Exchange) -> None:

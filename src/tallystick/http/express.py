@@ -27,11 +27,11 @@ import asyncio
 import logging
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import FAILURES, ApiError, translate
-from tallystick.http.exchange import Exchange, Lane, leave_unread
+from tallystick.http.exchange import Exchange, Lane, follow, leave_unread
 from tallystick.http.framing import MAX_HEAD, MAX_HEADERS, Protocol
 from tallystick.http.gate import UNJUDGED, Verdict
 from tallystick.http.heads import (
@@ -47,17 +47,17 @@ from tallystick.ledger.pending import Pending
 from tallystick.ledger.ports import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from tallystick.limits.policy import Decision
     from uvicorn.config import Config
     from uvicorn.server import ServerState
+
+    from tallystick.limits.policy import Decision
 
 
 _Who = Principal | Denied
 _logger: Final = logging.getLogger("uvicorn.error")
 KEEP_ALIVE_SECONDS: Final = 75
-T = TypeVar("T")
 _END_AND_CLOSE: Final = b"\r\nconnection: close" + END_OF_HEAD
 _NO_HEADERS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 
@@ -147,7 +147,7 @@ class ExpressProtocol(Protocol):
         if isinstance(who, Principal | Denied):
             self._judge(exchange, who)
         else:
-            self._follow(exchange, who.__await__(), self._judge)
+            follow(self.loop, exchange, who.__await__(), self._judge)
 
     def _open_scope(self) -> None:
         """Without the scope, for which the lane has no use."""
@@ -228,19 +228,17 @@ class ExpressProtocol(Protocol):
         if isinstance(verdict, Verdict):
             self._judged(exchange, verdict)
         else:
-            if exchange.since_ms is None:
-                exchange.since_ms = now_ms
-            self._await_window(exchange, who, verdict)
+            self._await_window(exchange, who, verdict, now_ms)
 
     def _await_window(
-        self, exchange: Exchange, who: _Who, window: asyncio.Future[Decision]
+        self, exchange: Exchange, who: _Who, window: asyncio.Future[Decision], now_ms: int
     ) -> None:
+        if exchange.since_ms is None:
+            exchange.since_ms = now_ms
         exchange.ahead = self._lane.ahead(exchange.operation, who)
         window.add_done_callback(partial(self._land_window, exchange, who))
 
-    def _land_window(
-        self, exchange: Exchange, who: _Who, window: asyncio.Future[Decision]
-    ) -> None:
+    def _land_window(self, exchange: Exchange, who: _Who, window: asyncio.Future[Decision]) -> None:
         with exchange:
             self._judged(exchange, self._lane.gate.rule(exchange.operation, who, window.result()))
 
@@ -280,8 +278,7 @@ class ExpressProtocol(Protocol):
         self.cycle = exchange
         if not isinstance(judged, Verdict):
             exchange.is_whole = True
-            exchange.since_ms = now_ms
-            self._await_window(exchange, known.principal, judged)
+            self._await_window(exchange, known.principal, judged, now_ms)
         elif judged.error is not None:
             self.write_error(exchange, judged.error)
         else:
@@ -293,20 +290,17 @@ class ExpressProtocol(Protocol):
         principal = exchange.verdict.principal
         if principal is not None:
             if since_ms is not None and not lane.gate.trusts(principal, since_ms):
-                self._follow(exchange, lane.handle_if_known(exchange).__await__(), self._write)
+                follow(self.loop, exchange, lane.handle_if_known(exchange).__await__(), self._write)
                 return
             if exchange.head is not None and exchange.epoch is lane.service.authenticator.epoch:
                 lane.heads.put(exchange.head, exchange.meaning(principal))
-        ahead = exchange.ahead
+        ahead, exchange.ahead = exchange.ahead, None
         if ahead is None:
             self._call(exchange)
-            return
-        exchange.ahead = None
-        future, render = ahead
-        if future.done():
-            self._land(exchange, render, future)
+        elif ahead.future.done():
+            self._land(exchange, ahead.render, ahead.future)
         else:
-            future.add_done_callback(partial(self._land, exchange, render))
+            ahead.future.add_done_callback(partial(self._land, exchange, ahead.render))
 
     def _call(self, exchange: Exchange) -> None:
         """Calls the operation; its answer is written now or when what it waits for is there."""
@@ -317,7 +311,7 @@ class ExpressProtocol(Protocol):
             elif isinstance(answer, Pending):
                 answer.future.add_done_callback(partial(self._land, exchange, answer.render))
             else:
-                self._follow(exchange, answer.__await__(), self._write)
+                follow(self.loop, exchange, answer.__await__(), self._write)
 
     def _land(
         self,
@@ -330,28 +324,7 @@ class ExpressProtocol(Protocol):
             if isinstance(answer, Answer):
                 self._write(exchange, answer)
             else:
-                self._follow(exchange, answer.__await__(), self._write)
-
-    def _follow(
-        self,
-        exchange: Exchange,
-        steps: Generator[Any, Any, T],
-        then: Callable[[Exchange, T], None],
-    ) -> None:
-        """Runs what waits, without a task: each thing that it waits for calls back."""
-        with exchange:
-            try:
-                awaited = steps.send(None)
-            except StopIteration as end:
-                then(exchange, end.value)
-                return
-            if awaited is None:
-                self.loop.call_soon(self._follow, exchange, steps, then)
-                return
-            # The mark by which a future tells its waiter's task that it was awaited. A task takes
-            # it off, and where it stays, nobody else can wait for the same future.
-            awaited._asyncio_future_blocking = False
-            awaited.add_done_callback(lambda _: self._follow(exchange, steps, then))
+                follow(self.loop, exchange, answer.__await__(), self._write)
 
     def answer_raised(self, exchange: Exchange, error: BaseException) -> None:
         """What is no answer is a bug. It is logged, and does not end the batch whose callback met

@@ -135,9 +135,7 @@ class Lane:
         self._task = asyncio.create_task(self._live())
         self._task.add_done_callback(self._ended)
 
-    def ask(
-        self, place: Place, asked: int, key: Hashable, now_ms: int
-    ) -> asyncio.Future[Decision]:
+    def ask(self, place: Place, asked: int, key: Hashable, now_ms: int) -> asyncio.Future[Decision]:
         """Only while `up`. What is asked is the limit; of a peek, ~limit."""
         loop = self.loop
         future: asyncio.Future[Decision] = loop.create_future()
