@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from bench.hot_nodes import hot_organization
 from bench.load import Counts, LoadFailed
 from bench.mixed import Seen, atomic_batches, beside_hello, mixed_load
 from bench.run import Settings
@@ -124,13 +125,46 @@ def _full_window(python: str, which: str) -> int:
     return int(ended.stdout)
 
 
+def _one_hot_organization(settings: Settings, folder: Path, seconds: int) -> Finding:
+    cores = {settings.server_core, settings.load_core}
+    hot = hot_organization(folder, cores, min(seconds, _HOT_SECONDS), _HOT_NODES)
+    together = ", ".join(f"{count}: {each:,.0f}" for count, each in hot.by_nodes.items())
+    return Finding(
+        title=_HOT,
+        promised=_HOT_PROMISE,
+        measured=f"{hot.storage:,.0f} events/s, {hot.deadlocks} deadlocks",
+        is_met=hot.storage >= _HOT_RATE and not hot.deadlocks,
+        disturbed_by=hot.disturbed_by,
+        notes=[
+            (
+                f"{_HOT}: one lane loads, writes and commits {hot.storage:,.0f} events/s in "
+                f"batches of 256, {hot.with_deciding:,.0f} with deciding and hashing them (fsync, "
+                f"synchronous_commit: {hot.durability}). Events/s acknowledged to so many nodes "
+                f"at the same time, which share the machine's cores with the database: {together}."
+            )
+        ],
+        figures={
+            "storage_per_second": hot.storage,
+            "decided_per_second": hot.with_deciding,
+            "deadlocks": hot.deadlocks,
+            **{f"nodes_{count}_per_second": each for count, each in hot.by_nodes.items()},
+        },
+    )
+
+
 _LIMITER_MEMORY: Final = "limiter, memory of a full window"
 _FEW_BYTES: Final = "at most 1/20 of the bytes"
+_HOT: Final = "one hot organization on PostgreSQL, storage layer"
+_HOT_RATE: Final = 25_000
+_HOT_PROMISE: Final = f"at least {_HOT_RATE:,} events/s, no deadlock, fsync on"
+_HOT_NODES: Final = (1, 2, 4)
+_HOT_SECONDS: Final = 5
 _MIXED: Final = "mixed load"
 _ATOMIC: Final = "atomic batches of 1000"
 
 ASIDES: Final = (
     Aside(title=_LIMITER_MEMORY, promised=_FEW_BYTES, take=_limiter_memory),
+    Aside(title=_HOT, promised=_HOT_PROMISE, take=_one_hot_organization),
     Aside(title=_MIXED, promised=_no_step_over(5), take=_mixed),
     Aside(title=_ATOMIC, promised=_no_step_over(25), take=_atomic),
 )

@@ -22,24 +22,41 @@ _POSTGRES_SETTINGS: Final = {
     "checkpoint_timeout": "15min",
     "random_page_cost": "1.1",
     "jit": "off",
-    "max_connections": "60",
+    "max_connections": "100",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backing:
-    """What a server needs beside itself: how it is told, and the processes' ids."""
+    """What a server needs beside itself: the URLs, where there is one, and the processes' ids."""
 
-    environment: Mapping[str, str]
-    pids: Sequence[int]
+    postgres: str = ""
+    redis: str = ""
+    pids: Sequence[int] = ()
+
+
+def for_the_service(backing: Backing) -> Mapping[str, str]:
+    """How the service is told."""
+    return {"TALLYSTICK_DATABASE": backing.postgres, "TALLYSTICK_LIMITS": backing.redis}
+
+
+def for_the_typical_stack(backing: Backing) -> Mapping[str, str]:
+    """SQLAlchemy and `limits` want the driver named."""
+    return {
+        "DATABASE_URL": backing.postgres.replace("://", "+asyncpg://"),
+        "REDIS_URL": f"async+{backing.redis}",
+    }
+
+
+def for_limiters(backing: Backing) -> Mapping[str, str]:
+    return {"REDIS_URL": backing.redis}
 
 
 @contextmanager
 def postgres_and_redis(folder: Path) -> Iterator[Backing]:
     with postgres(folder / "postgres") as database, redis(folder / "redis") as cache:
         yield Backing(
-            environment={**database.environment, **cache.environment},
-            pids=[*database.pids, *cache.pids],
+            postgres=database.postgres, redis=cache.redis, pids=[*database.pids, *cache.pids]
         )
 
 
@@ -47,8 +64,8 @@ def postgres_and_redis(folder: Path) -> Iterator[Backing]:
 def postgres(folder: Path) -> Iterator[Backing]:
     """A new cluster with durable commits, as PostgreSQL's defaults have it."""
     with running_postgres(folder, _POSTGRES_SETTINGS) as daemon:
-        url = f"postgresql+asyncpg://{SUPERUSER}@127.0.0.1:{daemon.port}/postgres"
-        yield Backing(environment={"DATABASE_URL": url}, pids=[daemon.pid])
+        url = f"postgresql://{SUPERUSER}@127.0.0.1:{daemon.port}/postgres"
+        yield Backing(postgres=url, pids=[daemon.pid])
 
 
 @contextmanager
@@ -64,7 +81,6 @@ def redis(folder: Path) -> Iterator[Backing]:
     daemon = Daemon(command=command, folder=folder, port=port)
     try:
         daemon.start()
-        url = f"async+redis://127.0.0.1:{port}/0"
-        yield Backing(environment={"REDIS_URL": url}, pids=[daemon.pid])
+        yield Backing(redis=f"redis://127.0.0.1:{port}/0", pids=[daemon.pid])
     finally:
         daemon.stop()

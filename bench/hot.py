@@ -48,17 +48,31 @@ async def timed_batch(lane: Lane, units: Sequence[AccountUnit]) -> tuple[float, 
     return load, decide, append
 
 
-async def measure(url: str, events: int, batches: int, partitions: int) -> None:
-    store = await PostgresStore.open(url, lanes=1, migrates=True, partitions=partitions)
-    (lane,), (name,) = store.lanes, names(1)
+async def found(lane: Lane) -> str:
+    """Makes the organization, and returns its id."""
+    (name,) = names(1)
     await LaneBatch(lane, lambda _: None)([founding(name, "ts_bench", since(clock()))])
+    return name
+
+
+async def timed_batches(
+    lane: Lane, name: str, events: int, batches: int
+) -> tuple[float, float, float]:
+    """The medians of so many batches."""
     ids = _ids()
-    found = [
+    taken = [
         await timed_batch(lane, [AccountUnit(name, [usage(next(ids))]) for _ in range(events)])
         for _ in range(_WARM_UP + batches)
     ]
+    load, decide, append = map(statistics.median, zip(*taken[_WARM_UP:], strict=True))
+    return load, decide, append
+
+
+async def measure(url: str, events: int, batches: int, partitions: int) -> None:
+    store = await PostgresStore.open(url, lanes=1, migrates=True, partitions=partitions)
+    (lane,) = store.lanes
+    load, decide, append = await timed_batches(lane, await found(lane), events, batches)
     await store.close()
-    load, decide, append = map(statistics.median, zip(*found[_WARM_UP:], strict=True))
     print(
         f"{events} events a batch, {partitions} partitions:"
         f" load {load:.2f}  decide {decide:.2f}  write and COMMIT {append:.2f} ms;"

@@ -40,6 +40,7 @@ _HEAD: Final = (
     b"GET /v1/organization/credits HTTP/1.1\r\nhost: 127.0.0.1:8000\r\n"
     b"authorization: Bearer %b\r\n" % _BEARER.encode()
 )
+KNOWN_HEAD: Final = _HEAD + b"\r\n"
 _TURNS: Final = 200
 _TIMES: Final = 300
 
@@ -58,7 +59,7 @@ class _Wire(asyncio.Transport):
         return False
 
 
-async def _found(service: Service) -> None:
+async def found(service: Service) -> None:
     """An organization with a key."""
     await service.ledger.submit(
         "",
@@ -85,23 +86,25 @@ async def _found(service: Service) -> None:
     await service.ledger.submit("", CreateKey(key=key, digest=digest))
 
 
-def _connect(service: Service, app: ASGIApp) -> tuple[ExpressProtocol, Lane]:
+def connect(
+    service: Service, app: ASGIApp, wire: asyncio.Transport
+) -> tuple[ExpressProtocol, Lane]:
+    """A connection of the express lane. Each has a lane of its own."""
     config = uvicorn.Config(app, interface="asgi3", lifespan="off", ws="none", log_config=None)
     config.load()
     state = ServerState()
     state.default_headers = [(b"date", b"Tue, 10 Mar 2026 12:00:00 GMT")]
     lane = Lane(service, Gate(service), [each for each in OPERATIONS if each.is_hot])
     connection = ExpressProtocol(lane, config=config, server_state=state, app_state={})
-    connection.connection_made(_Wire())
+    connection.connection_made(wire)
     return connection, lane
 
 
 def _steps(connection: ExpressProtocol, lane: Lane) -> Iterator[tuple[str, Callable[[], object]]]:
     """The steps by name; some contain others, which stand below them with an indent."""
-    known_head = _HEAD + b"\r\n"
     for _ in range(3):
-        connection.data_received(known_head)
-    known = lane.heads.get(known_head)
+        connection.data_received(KNOWN_HEAD)
+    known = lane.heads.get(KNOWN_HEAD)
     if known is None:
         raise RuntimeError("the lane did not remember the head")
     service, gate, who, operation = lane.service, lane.gate, known.principal, known.operation
@@ -119,9 +122,9 @@ def _steps(connection: ExpressProtocol, lane: Lane) -> Iterator[tuple[str, Calla
     def differing() -> None:
         connection.data_received(_HEAD + b"x-client-request: %012d\r\n\r\n" % next(numbers))
 
-    yield "a request whose head is known", lambda: connection.data_received(known_head)
+    yield "a request whose head is known", lambda: connection.data_received(KNOWN_HEAD)
     yield "  is nothing open before it", connection._stands_between_messages
-    yield "  its head is looked up", lambda: lane.heads.get(known_head)
+    yield "  its head is looked up", lambda: lane.heads.get(KNOWN_HEAD)
     yield "  the key is checked", lambda: service.authenticator.check(who)
     yield "  the gate judges", lambda: gate.judge(operation, who, "")
     yield (
@@ -155,8 +158,8 @@ async def main() -> None:
         path = str(Path(folder) / "tallystick.db")
         settings = resolve({"database": path, "rate_limit": "1000000"}, {}).settings
         async with embedded(settings) as running:
-            await _found(running.service)
-            steps = dict(_steps(*_connect(running.service, running.public)))
+            await found(running.service)
+            steps = dict(_steps(*connect(running.service, running.public, _Wire())))
             for name, taken in measure(steps).items():
                 print(f"{taken:7} ns  {name}")
 

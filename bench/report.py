@@ -231,7 +231,8 @@ def _cpu_line(measured: Measured) -> tuple[str, ...]:
     cells = [row.title, _connections(row)]
     for name, digits in (("cpu_us_per_request", 1), ("requests_per_second", 0)):
         cells.append(_cell(_over(measured, lambda taken: taken.subject, name), digits))
-        if name == "cpu_us_per_request" and SERVERS[row.yardstick].works_alone:
+        yardstick = SERVERS[row.yardstick]
+        if name == "cpu_us_per_request" and yardstick.works_alone and not yardstick.counts_whole:
             cells += ["", ""]  # its CPU time contains what is not timed
             continue
         cells.append(_cell(_over(measured, lambda taken: taken.yardstick, name), digits))

@@ -193,6 +193,58 @@ _MANY_ORGANIZATIONS: Final = tuple(
     )
 )
 
+_NODE: Final = "tallystick on PostgreSQL + Redis"
+
+_FAR: Final = tuple(
+    Row(
+        title=f"{title}, PostgreSQL + Redis{beside}",
+        request=request,
+        connections=64,
+        subject=_NODE,
+        yardstick=yardstick,
+        target=target,
+        takes_much=True,
+    )
+    for title, request, yardstick, beside, target in (
+        ("GET credits", GET_CREDITS, "hello", "", _cpu(1)),
+        ("GET credits, every head different", GET_CREDITS_VARIED, "hello", "", None),
+        ("GET credits", GET_CREDITS, "typical stack", ", beside typical stack", _rate(30)),
+        ("POST usage, one event", BOOK_ONE, "hello, body read", "", None),
+        ("POST usage, one event", BOOK_ONE, "typical stack", ", beside typical stack", _rate(30)),
+    )
+)
+
+# The processes share the cores with each other, the databases and the load: see the README.
+_SEVERAL_PROCESSES: Final = tuple(
+    Row(
+        title=f"{title}, PostgreSQL + Redis, {processes}, beside one",
+        request=request,
+        connections=64,
+        subject=f"{_NODE}, {processes}",
+        yardstick=_NODE,
+        takes_much=True,
+    )
+    for title, request in (("GET credits", GET_CREDITS), ("POST usage, one event", BOOK_ONE))
+    for processes in ("two processes", "four processes")
+)
+
+_SHARED_LIMITER: Final = tuple(
+    Row(title=title, subject=subject, yardstick=yardstick, takes_much=True, seconds=_SECONDS)
+    for title, subject, yardstick in (
+        (
+            "limiter on Redis, checks, beside one key a call",
+            "limiter on Redis",
+            "limiter on Redis, one key a call",
+        ),
+        (
+            "limiter on Redis, checks in slot groups, beside one key a call",
+            "limiter on Redis, groups",
+            "limiter on Redis, one key a call",
+        ),
+        ("limiter on Redis, checks, beside limits", "limiter on Redis", "limits on Redis"),
+    )
+)
+
 _LIMITER: Final = (
     Row(
         title="limiter, checks",
@@ -215,5 +267,8 @@ ROWS: Final = (
     *_GROWTH,
     *_MANY_ORGANIZATIONS,
     *_BESIDE_THE_FILE,
+    *_FAR,
+    *_SEVERAL_PROCESSES,
     *_LIMITER,
+    *_SHARED_LIMITER,
 )

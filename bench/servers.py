@@ -19,7 +19,14 @@ from typing import Final
 import httpx
 
 from bench import clocks
-from bench.databases import Backing, postgres_and_redis
+from bench.databases import (
+    Backing,
+    for_limiters,
+    for_the_service,
+    for_the_typical_stack,
+    postgres_and_redis,
+    redis,
+)
 from bench.ledgers import Case, Ids, copy_of_filled, fill, found_many
 from bench.load import LoadFailed
 from bench.peers import bare, one_transaction
@@ -37,15 +44,21 @@ _BIN: Final = Path(sys.executable).parent
 PROJECT: Final = Path(__file__).resolve().parents[1]
 
 
-_NOTHING: Final = Backing(environment={}, pids=[])
+_NOTHING: Final = Backing()
+
+
+def _told_nothing(_: Backing) -> Mapping[str, str]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """`command` gives the arguments for a port and a folder. `prepare` puts into the folder what
     must be there before. `tenant` makes who asks, if the server wants to know. One that
-    `works_alone` gets no requests: see `peers.alone`. What it is `backed` by runs beside it, on the
-    other cores."""
+    `works_alone` gets no requests: see `peers.alone`; where it does nothing else meanwhile, all of
+    its CPU time counts (`counts_whole`). What it is `backed` by, of which it is `told` by variables
+    of its environment, runs beside it, on the other cores. One that `spreads` over several
+    processes has no core to itself: it gets them all, and shares them."""
 
     name: str
     about: str
@@ -54,7 +67,10 @@ class Server:
     prepare: Callable[[Path], None] | None = None
     tenant: Callable[[str, Path], Asker] | None = None
     backed: Callable[[Path], AbstractContextManager[Backing]] | None = None
+    told: Callable[[Backing], Mapping[str, str]] = _told_nothing
     works_alone: bool = False
+    counts_whole: bool = False
+    spreads: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +124,39 @@ def _service(
         environment={"TALLYSTICK_ADMIN_KEY": ADMIN_KEY},
         prepare=prepare,
         tenant=lambda url, folder: Tenant(url, folder / _DATABASE),
+    )
+
+
+def _nodes(workers: int) -> Server:
+    """The service on PostgreSQL and Redis, in one process or several."""
+    few = {1: "one process", 2: "two processes", 4: "four processes"}[workers]
+    return Server(
+        name=f"tallystick on PostgreSQL + Redis{'' if workers == 1 else f', {few}'}",
+        about=f"`tallystick serve --workers {workers}` on PostgreSQL and Redis: {few}, whose own "
+        "CPU time is shown, without the databases'",
+        command=lambda port, _: [
+            *(our_tallystick(), "serve", "--host", "127.0.0.1", "--port", str(port)),
+            *("--workers", str(workers), "--rate-limit", "1000000"),
+        ],
+        environment={"TALLYSTICK_ADMIN_KEY": ADMIN_KEY},
+        backed=postgres_and_redis,
+        told=for_the_service,
+        tenant=lambda url, _: Tenant(url),
+        spreads=workers > 1,
+    )
+
+
+def _redis_limiter(
+    name: str, which: str, about: str, python: Callable[[], str] | None = None
+) -> Server:
+    return Server(
+        name=name,
+        about=about,
+        command=_alone("shared_windows", which, python=python or our_python),
+        backed=lambda folder: redis(folder / "redis"),
+        told=for_limiters,
+        works_alone=True,
+        counts_whole=True,
     )
 
 
@@ -195,6 +244,7 @@ SERVERS: Final = {
             "`tallystick serve` with a clock around each step of its loop",
             command=_timed_tallystick,
         ),
+        *map(_nodes, (1, 2, 4)),
         Server(
             name="hello",
             about="hello-world ASGI app on uvicorn, which ignores the body",
@@ -217,6 +267,7 @@ SERVERS: Final = {
             " with one uvicorn worker, whose own CPU time is shown, without its databases'",
             command=_uvicorn("bench.peers.typical:app", python=peers_python, lifespan="on"),
             backed=postgres_and_redis,
+            told=for_the_typical_stack,
             tenant=lambda url, _: PeersTenant(url),
         ),
         Server(
@@ -260,6 +311,26 @@ SERVERS: Final = {
             about="moving window of the same kind that only says yes or no",
             command=_alone("windows", "limits-bare", python=peers_python),
             works_alone=True,
+        ),
+        _redis_limiter(
+            "limiter on Redis", "ours", "`RedisLimiter`, 64 checks at a time, which share a call"
+        ),
+        _redis_limiter(
+            "limiter on Redis, groups",
+            "groups",
+            "`RedisLimiter`, 64 checks at a time, a call for each slot group as on a Cluster",
+        ),
+        _redis_limiter(
+            "limiter on Redis, one key a call",
+            "single",
+            "`RedisLimiter`, 64 checks at a time, sent in one piece, a call for each",
+        ),
+        _redis_limiter(
+            "limits on Redis",
+            "limits",
+            "moving window of the package `limits` on Redis, 64 checks at a time, asked for what "
+            "the headers need as well",
+            peers_python,
         ),
     )
 }
@@ -305,8 +376,9 @@ def _started(
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     port, output = free_port(), folder / "output.txt"
     # Nothing else of the environment: no setting slips in.
-    environment = {"PATH": os.environ["PATH"], **server.environment, **backing.environment}
-    with output.open("w") as file, clocks.on_core(core):
+    environment = {"PATH": os.environ["PATH"], **server.environment, **server.told(backing)}
+    cores = sorted(os.sched_getaffinity(0)) if server.spreads else [core]
+    with output.open("w") as file, clocks.on_core(*cores):
         process = subprocess.Popen(
             server.command(port, folder),
             cwd=PROJECT,

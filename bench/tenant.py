@@ -35,9 +35,10 @@ class Asker(Protocol):
 class Tenant:
     """Books events of one credit each, so that what it has consumed is how many were booked."""
 
-    def __init__(self, url: str, database: Path) -> None:
-        keys = database.with_name(KEYS)
-        self.keys = keys if keys.exists() else None
+    def __init__(self, url: str, database: Path | None = None) -> None:
+        """`database` is the server's file, where it has one; beside it may be many keys."""
+        keys = None if database is None else database.with_name(KEYS)
+        self.keys = keys if keys is not None and keys.exists() else None
         self._database = database
         self._client = httpx.Client(base_url=url, trust_env=False, timeout=30)
         self._id = self._admin("/organizations", {"name": "Benchmark", "allowance": _ALLOWANCE})[

@@ -29,8 +29,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def durable() -> Iterator[Postgres]:
-    """Another one, which keeps what it acknowledges: the service refuses any other. A test that
-    kills it starts it again."""
+    """Another one, which keeps what it acknowledges: the service refuses any other."""
     with running(fsync=True) as cluster:
         yield cluster
 

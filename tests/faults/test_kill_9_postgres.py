@@ -25,26 +25,35 @@ from tests.faults.spenders import (
     make_spenders,
 )
 from tests.server import Server
-from tests.servers.postgres import Postgres
+from tests.servers.postgres import Postgres, running
 from tests.servers.redis import redis_server
 
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "2"))
 CLIENTS = 64
 SAMPLE = 4
 """How many receipts of each client are asked for again after a round."""
 
 
-@pytest.fixture
-def two_nodes(tmp_path: Path, durable: Postgres) -> Iterator[Site]:
-    with running_site(tmp_path, count=2, database=durable.database()) as site:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Postgres]:
+    """Nobody else's, since it is killed."""
+    with running(fsync=True) as postgres:
+        yield postgres
+
+
+@pytest.fixture(scope="module")
+def two_nodes(tmp_path_factory: pytest.TempPathFactory, cluster: Postgres) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("nodes")
+    with running_site(folder, count=2, database=cluster.database()) as site:
         yield site
 
 
 @pytest.fixture
-def two_workers(tmp_path: Path, durable: Postgres) -> Iterator[Site]:
+def two_workers(tmp_path: Path, cluster: Postgres) -> Iterator[Site]:
+    url = cluster.database()
     with (
         redis_server(tmp_path) as redis,
-        running_site(tmp_path, database=durable.database(), limits=redis.url, workers=2) as site,
+        running_site(tmp_path, database=url, limits=redis.url, workers=2) as site,
     ):
         yield site
 
@@ -76,20 +85,20 @@ def test_a_worker_is_killed(two_workers: Site) -> None:
     assert not dead & set(server.workers)
 
 
-def test_postgres_is_killed(two_nodes: Site, durable: Postgres) -> None:
+def test_postgres_is_killed(two_nodes: Site, cluster: Postgres) -> None:
     def kill(_: int) -> None:
-        durable.daemon.kill()
-        durable.daemon.start()
+        cluster.daemon.kill()
+        cluster.daemon.start()
 
     pids = [node.pid for node in two_nodes.nodes]
     keep_striking(two_nodes, kill)
     assert [node.pid for node in two_nodes.nodes] == pids
 
 
-def test_postgres_is_restarted(two_nodes: Site, durable: Postgres) -> None:
+def test_postgres_is_restarted(two_nodes: Site, cluster: Postgres) -> None:
     def restart(_: int) -> None:
-        durable.daemon.stop()
-        durable.daemon.start()
+        cluster.daemon.stop()
+        cluster.daemon.start()
 
     keep_striking(two_nodes, restart)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,11 +66,12 @@ def test_requests_go_on(
     def wait() -> None:
         """Until every client has been served twice more, as Redis is now."""
         booked = [len(spender.acknowledged) for spender in spenders]
-        while any(
+        until, pause = time.monotonic() + SECONDS, threading.Event()
+        while time.monotonic() < until and any(
             len(spender.acknowledged) < before + 2
             for spender, before in zip(spenders, booked, strict=True)
         ):
-            time.sleep(0.01)
+            pause.wait(0.01)
 
     asyncio.run(endure(counted.nodes, spenders, 200, lambda: fault(redis, wait)))
     assert sum(spender.setbacks for spender in spenders) == 0, "somebody was put off"

@@ -68,6 +68,7 @@ def test_every_setting_has_all_its_places(tmp_path: Path) -> None:
         "database": "sqlite:////var/lib/a%20b.db",
         "database_lanes": "3",
         "database_partitions": "0",
+        "database_wait": "5",
         "limits": "memory",
         "limits_fallback": "closed",
         "host": "10.0.0.1",

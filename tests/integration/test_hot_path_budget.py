@@ -6,12 +6,14 @@ that is not used up guards nothing.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from types import FrameType
 from typing import Final
 
@@ -21,7 +23,7 @@ import tallystick
 from tallystick.http.exchange import Lane
 from tallystick.http.express import ExpressProtocol
 from tallystick.http.gate import Gate
-from tests.harness import World, in_world
+from tests.harness import World, in_world, world
 from tests.lanes import HOT, Connection, config_of, is_express, new_state
 from tests.messages import CREDITS, HOST, USAGE, Field, message
 from tests.tenants import key_of, tenant
@@ -31,6 +33,7 @@ PACKAGE: Final = Path(tallystick.__file__).parent
 GENERATED: Final = "<string>"
 
 GET_CALLS: Final = 21
+FAR_GET_CALLS: Final = 30
 POST_CALLS: Final = 41
 """Between the client and the ledger; what the ledger does is shared by a batch."""
 UNUSED: Final = 2
@@ -107,6 +110,26 @@ async def test_a_repeated_post(w: World) -> None:
     assert connection.heard().answers.count(b" 201 Created\r\n") == 1
     print(dict(calls))
     assert_within(calls["http"] + calls["limits"], POST_CALLS)
+
+
+def test_a_repeated_get_of_what_is_elsewhere() -> None:
+    """The window and the balance each come later, from doubles of which nothing is counted."""
+
+    async def scenario() -> None:
+        async with world(far=Random(1)) as w:
+            key, connection = await key_field(w), connect(w)
+            await connection.say(get(key))
+            await connection.say(get(key))
+            connection.heard()
+            with counting() as calls:
+                connection.wire.arrive(get(key))
+                await connection.quiet()
+            assert is_express(connection)
+            assert connection.heard().answers.count(b" 200 OK\r\n") == 1
+            print(dict(calls))
+            assert_within(calls["http"] + calls["ledger"] + calls[GENERATED], FAR_GET_CALLS)
+
+    asyncio.run(scenario())
 
 
 @in_world

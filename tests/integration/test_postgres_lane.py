@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 from urllib.parse import urlsplit
@@ -15,7 +16,10 @@ import pytest
 from tallystick.domain.commands import Booked
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.ports import (
+    Changes,
     OutcomeUnknown,
+    Replay,
+    ReplayKey,
     Snapshot,
     Store,
     StoreError,
@@ -25,7 +29,8 @@ from tallystick.ledger.ports import (
 from tallystick.ledger.units import AccountUnit
 from tallystick.storage.postgres.lane import Patience, PostgresLane
 from tallystick.storage.postgres.store import PostgresStore
-from tests.conformance.samples import ACME, OTHER, new_organization, usage
+from tests.conformance.backend import START
+from tests.conformance.samples import ACME, OTHER, api_key, new_organization, usage
 from tests.servers.postgres import Connection, Postgres, connected, in_loop, running
 
 BRIEF = Patience(account_ms=20, accounts_seconds=0.3)
@@ -161,6 +166,68 @@ async def test_who_waits_for_an_account_holds_no_other(url: str) -> None:
         await lane.abandon()
 
 
+@in_loop
+async def test_who_was_waited_for_long_ago_is_waited_for_again(url: str) -> None:
+    """A batch that failed does not count against the account that it had waited for."""
+    async with ledger_on(url, ACME, OTHER) as ledger, connected(url) as somebody:
+        lane = ledger.store.lanes[0]
+        async with somebody.transaction():
+            await somebody.execute(LOCK_ACCOUNT, ACME)
+            assert (await lane.load(Wanted(organizations={ACME, OTHER}))).elsewhere == {ACME}
+            with pytest.raises(StoreError):
+                await lane.load(Wanted(events={(ACME, "\ud800")}))
+        assert cast("PostgresLane", lane)._left_behind == {}
+
+
+@in_loop
+async def test_who_revokes_a_key_leaves_alone_when_it_was_used(url: str) -> None:
+    """That is noted by others meanwhile, who do not lock the account for it."""
+    async with ledger_on(url, ACME, lanes=2) as ledger:
+        revoking, noting = ledger.store.lanes
+        key = replace(api_key(0), last_used_at=None)
+        await revoking.load(Wanted(organizations={ACME}))
+        await revoking.append(Changes(keys={(ACME, key.id): key}))
+        wanted = Wanted(organizations={ACME}, keys={(ACME, key.id)})
+        found = (await revoking.load(wanted)).keys[ACME, key.id]
+        await noting.load(Wanted())
+        await noting.append(Changes(keys_used={(ACME, key.id): START + 5}))
+        await revoking.append(Changes(keys={(ACME, key.id): replace(found, revoked_at=START)}))
+        after = (await noting.load(wanted)).keys[ACME, key.id]
+        assert (after.revoked_at, after.last_used_at) == (START, START + 5)
+
+
+@in_loop
+async def test_what_is_forgotten_at_once_is_bounded(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage there may be more than one statement has the time for."""
+    monkeypatch.setattr("tallystick.storage.postgres.write.REPLAYS_AT_ONCE", 2)
+    keys = [ReplayKey(ACME, "key_1", "grants.create", f"{number}") for number in range(5)]
+    async with ledger_on(url, ACME) as ledger:
+        lane = ledger.store.lanes[0]
+        await lane.load(Wanted())
+        kept = {key: Replay(key, bytes(32), 201, b"{}", at) for at, key in enumerate(keys)}
+        await lane.append(Changes(replays=kept))
+        for left in (keys[2:], keys[4:], keys[4:]):
+            await lane.load(Wanted())
+            await lane.append(Changes(forget_replays_before=4))
+            assert sorted((await lane.load(Wanted(replays=set(keys)))).replays) == left
+
+
+@in_loop
+async def test_a_bug_leaves_no_account_locked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def meet_a_bug(_: object) -> None:
+        raise LookupError("a bug")
+
+    async with ledger_on(url, ACME) as ledger, connected(url) as somebody:
+        with monkeypatch.context() as patched:
+            patched.setattr("tallystick.storage.postgres.lane.snapshot_of", meet_a_bug)
+            with pytest.raises(LookupError):
+                await ledger.submit(ACME, spending("a"))
+        assert await somebody.fetchval(OPEN_TRANSACTIONS) == 0
+        await spend(ledger, "a")
+
+
 # ── a connection that goes ──
 
 
@@ -224,8 +291,15 @@ def test_a_commit_that_did_not_wait_for_its_standby_is_not_believed(fate: str) -
                 OutcomeUnknown, match=r"synchronous replication|connection was closed"
             ):
                 await asked
-            # It is there, on this one server: the same id finds out.
-            assert (await spend(ledger, "a")).duplicate
+            # It is there, on this one server. Who asks again is told so when a standby has it too:
+            # were this server lost now, nobody would know of it.
+            again = ledger.submit(ACME, spending("a"))
+            await until(somebody, WAITING_IN_COMMIT)
+            assert not again.done()
+            await somebody.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            await somebody.execute("SELECT pg_reload_conf()")
+            ((booked,),) = await asyncio.gather(again)
+            assert booked.duplicate
 
     with running() as cluster:
         scenario(cluster.database())
@@ -356,7 +430,7 @@ async def test_a_batch_takes_four_round_trips(postgres: Postgres, url: str) -> N
             await ledger.submit(ACME, many)
             before = relay.trips
             await ledger.submit(ACME, many)
-            assert relay.trips - before == 3  # nothing but duplicates: BEGIN, load, ROLLBACK
+            assert relay.trips - before == 3  # nothing but duplicates: BEGIN, load, COMMIT
 
 
 class Spy(PostgresLane):

@@ -248,7 +248,7 @@ def test_it_is_not_ready_when_its_database_is_gone(tmp_path: Path) -> None:
         assert httpx.get(f"{server.url}/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
     server = Server(tmp_path, {})
     try:

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from structlog.testing import capture_logs
 
+from tallystick.cli.serve import serve
 from tallystick.cli.workers import Handed, Workers
 
 WORKER = """
@@ -83,6 +85,9 @@ class Shop:
     def breaks(self, number: int) -> None:
         (self.folder / f"fails-{number}").touch()
 
+    def mends(self, number: int) -> None:
+        (self.folder / f"fails-{number}").unlink()
+
 
 @pytest.fixture
 def door() -> Iterator[socket.socket]:
@@ -116,9 +121,18 @@ def in_shop(
     asyncio.run(scenario())
 
 
-def test_what_is_handed_down_can_be_read_again() -> None:
-    handed = Handed(3, 7, (8, 9))
+def test_what_is_handed_down_can_be_read_again(door: socket.socket) -> None:
+    handed = Handed(3, door.fileno(), (door.fileno(), door.fileno()))
     assert Handed.parse(str(handed)) == handed
+
+
+@pytest.mark.parametrize("mistaken", ["4", "0:1000:1001", "0:{file}:{file}"])
+def test_who_means_workers_and_says_worker_is_told(tmp_path: Path, mistaken: str) -> None:
+    with (tmp_path / "file").open("w") as file:
+        said = mistaken.format(file=file.fileno())
+        result = CliRunner().invoke(serve, ["--worker", said])
+    assert result.exit_code == 2
+    assert "--workers N" in result.output
 
 
 def test_all_of_them_answer_at_one_door(tmp_path: Path, door: socket.socket) -> None:
@@ -204,3 +218,77 @@ def test_workers_end_with_their_parent(tmp_path: Path, door: socket.socket) -> N
         assert opened.orphans() >= {worker.process.pid for worker in workers}
 
     in_shop(tmp_path, door, test)
+
+
+def test_a_reload_puts_one_into_the_place_of_who_could_not_be_replaced(
+    tmp_path: Path, door: socket.socket
+) -> None:
+    """As when settings were mended: whoever was about to try again finds the place taken."""
+
+    async def test(opened: Shop) -> None:
+        opened.breaks(0)
+        watching = [task for task in opened.workers._watching if "_outlive" in repr(task)]
+        with capture_logs() as logged:
+            os.kill(opened.workers._slots[0].process.pid, signal.SIGKILL)
+            while opened.workers._failures.get(0, 0) < 2:
+                assert await opened.ask()
+            opened.mends(0)
+            os.kill(os.getpid(), signal.SIGHUP)
+            while logged[-1]["event"] != "all workers were replaced":
+                assert await opened.ask()
+        # Those who watched over the old ones have nothing left to do.
+        await asyncio.gather(*watching)
+        assert await opened.pids(2) == {
+            worker.process.pid for worker in opened.workers._slots.values()
+        }
+
+    in_shop(tmp_path, door, test)
+
+
+def test_who_is_told_twice_to_reload_does_it_twice(tmp_path: Path, door: socket.socket) -> None:
+    async def test(opened: Shop) -> None:
+        with capture_logs() as logged:
+            os.kill(os.getpid(), signal.SIGHUP)
+            while len({*await opened.pids(2)}) < 2 or not opened.workers._starting:
+                pass
+            os.kill(os.getpid(), signal.SIGHUP)
+            while len(logged) < 2:
+                assert await opened.ask()
+        assert {line["event"] for line in logged} == {"all workers were replaced"}
+
+    in_shop(tmp_path, door, test)
+
+
+def test_where_no_process_can_be_made_it_is_tried_again(
+    tmp_path: Path, door: socket.socket
+) -> None:
+    async def test(opened: Shop) -> None:
+        command = opened.workers._command
+        opened.workers._command = [str(tmp_path / "no-such-program")]
+        with capture_logs() as logged:
+            os.kill(opened.workers._slots[0].process.pid, signal.SIGKILL)
+            while "a worker cannot be made" not in [line["event"] for line in logged]:
+                assert await opened.ask()
+        opened.workers._command = command
+        assert len(await opened.pids(2)) == 2
+
+    in_shop(tmp_path, door, test)
+
+
+def test_who_is_told_to_end_while_it_starts_does_not_wait(
+    tmp_path: Path, door: socket.socket
+) -> None:
+    """A worker that takes for ever to come to serve, as where a server hangs."""
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    hanging = f"open({str(begun)!r}, 'w').close(); import time; time.sleep(60)"
+
+    async def scenario() -> None:
+        workers = Workers([sys.executable, "-c", hanging], [door], 1)
+        running = asyncio.ensure_future(workers.run(lambda: pytest.fail("it is not ready")))
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(begun.read_text)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await running
+
+    asyncio.run(scenario())

@@ -102,6 +102,10 @@ class Postgres:
         """The URL of a new database without tables."""
         return self._create("template0")
 
+    def copy(self, url: str) -> str:
+        """The URL of a new database with all that stands in the one at `url`."""
+        return self._create(name_of(url))
+
     def promote(self) -> None:
         """Makes a primary of a standby; returns when it is one."""
         files = str(self.daemon.folder / "data")

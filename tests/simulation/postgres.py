@@ -145,6 +145,9 @@ class RemoteLane:
     async def append(self, changes: Changes) -> None:
         await self._process.writing(lambda: self._lane.append(changes))
 
+    async def confirm(self) -> None:
+        await self._process.writing(self._lane.confirm)
+
     async def abandon(self) -> None:
         await self._process.writing(self._lane.abandon)
 

@@ -207,6 +207,9 @@ class WitnessedLane:
             life.look()
             assert batch.fate is Fate.SETTLED, "said to be durable, and not in the file"
 
+    async def confirm(self) -> None:
+        await self._lane.confirm()
+
     async def abandon(self) -> None:
         await self._lane.abandon()
 

@@ -45,6 +45,9 @@ class BrokenStore:
         if self._failure is not None:
             raise self._failure
 
+    async def confirm(self) -> None:
+        """Nothing is ever open."""
+
     async def abandon(self) -> None:
         """Nothing is ever open."""
 

@@ -31,6 +31,7 @@ from tallystick.storage.owner import OwnerLock
 from tallystick.storage.postgres.audit import AUDITING, PostgresAudit
 from tallystick.storage.postgres.connect import Database
 from tallystick.storage.postgres.store import PostgresStore
+from tallystick.storage.postgres.upgrade import upgrade
 from tallystick.storage.sqlite import SqliteStore
 from tallystick.storage.sqlite_audit import SqliteAudit
 
@@ -127,13 +128,17 @@ class Running:
         return beside(database if isinstance(database, Path) else Path("tallystick"), suffix)
 
 
-def running(settings: Settings) -> AbstractAsyncContextManager[Running]:
+def running(settings: Settings, *, migrates: bool = True) -> AbstractAsyncContextManager[Running]:
     """The service without a server, while the block lasts; what was submitted is finished first.
 
     Raises StoreNotUsable (AlreadyOwned where another process has the file) or StoreUnavailable.
     """
     database = settings.database
-    return embedded(settings) if isinstance(database, Path) else clustered(settings, database)
+    return (
+        embedded(settings)
+        if isinstance(database, Path)
+        else clustered(settings, database, migrates=migrates)
+    )
 
 
 @asynccontextmanager
@@ -147,19 +152,32 @@ async def embedded(settings: Settings) -> AsyncIterator[Running]:
 
 
 @asynccontextmanager
-async def clustered(settings: Settings, database: Url) -> AsyncIterator[Running]:
+async def clustered(
+    settings: Settings, database: Url, *, migrates: bool = True
+) -> AsyncIterator[Running]:
     """The service on a PostgreSQL that other processes write too.
 
-    Whose role owns the tables brings them up to date first; another role finds them so, or is told.
+    Where it `migrates` and its role owns the tables, they are brought up to date first; otherwise
+    they are found so, or it is said what to do.
     """
     store = await PostgresStore.open(
         database.text,
         lanes=settings.database_lanes,
-        migrates=True,
+        migrates=migrates,
         partitions=settings.database_partitions or None,
     )
     async with _serving(store, database, settings, store.clock, REMEMBERED_MS) as found:
         yield replace(found, advice=store.advice)
+
+
+async def migrated(settings: Settings, database: Url, role: str | None) -> list[str]:
+    """Brings a PostgreSQL to the schema of this version, and gives `role` what a service needs.
+
+    The names of the scripts that were applied. Raises StoreNotUsable.
+    """
+    return await upgrade(
+        Database(url=database.text), partitions=settings.database_partitions or None, role=role
+    )
 
 
 @asynccontextmanager

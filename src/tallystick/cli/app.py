@@ -25,6 +25,7 @@ from tallystick.cli.organizations import organizations
 from tallystick.cli.prices import prices
 from tallystick.cli.serve import serve
 from tallystick.cli.settings import config, migrate
+from tallystick.cli.transfer import transfer
 from tallystick.cli.usage import usage
 from tallystick.cli.verify import verify
 from tallystick.config import ConfigError
@@ -49,6 +50,7 @@ def tallystick() -> None:
 for command in (
     serve,
     migrate,
+    transfer,
     organizations,
     keys,
     grants,

@@ -192,10 +192,13 @@ async def connect(settings: Settings, *, may_found: bool) -> AsyncIterator[Api]:
     """The service on the database: of the server that runs there, or in this process.
 
     Who mistypes a name is not to find an empty ledger there: only where `may_found` a new one is
-    made.
+    made, or a PostgreSQL brought up to date: to look at a ledger is not to upgrade it.
     """
     if not isinstance(settings.database, Path):
-        async with running(settings) as served, _client(InProcess(served.local)) as client:
+        async with (
+            running(settings, migrates=may_found) as served,
+            _client(InProcess(served.local)) as client,
+        ):
             yield Api(client)
         return
     database = database_file(settings)

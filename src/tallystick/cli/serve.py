@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 import uvloop
@@ -22,26 +28,42 @@ from tallystick.cli.workers import Handed, Leash, Workers, same_command
 from tallystick.http.handlers.table import OPERATIONS, REFERENCE
 from tallystick.http.server import ENDING_SIGNALS, Server, bind_local, bind_public, url_of
 from tallystick.ledger.reading import Page
+from tallystick.storage.errors import NotReachable
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from tallystick.bootstrap import Running
     from tallystick.config import Resolved, Settings
 
     Introduction = Callable[[str], str]
 
+_PAUSE_SECONDS: Final = 0.5
+"""Between two attempts to reach a database that is not there yet."""
+
+
+def _read_handed(_: click.Context, __: click.Parameter, text: str | None) -> Handed | None:
+    """What a parent hands down to a worker; nobody else says `--worker`, unless by mistake."""
+    try:
+        return None if text is None else Handed.parse(text)
+    except ValueError:
+        raise click.UsageError(
+            "--worker is what a server says to the processes that it starts. How many there are to "
+            "be is --workers N."
+        ) from None
+
 
 @click.command()
-@click.option("--worker", "handed", hidden=True, help="What a parent hands down.")
+@click.option("--worker", "handed", hidden=True, callback=_read_handed, help="For workers.")
 @with_settings(*(setting.name for setting in FLAGS))
-def serve(resolved: Resolved, *, handed: str | None) -> int | None:
+def serve(resolved: Resolved, *, handed: Handed | None) -> int | None:
     """Start the server.
 
     A database file is owned until the server ends; other commands then speak to it through a socket
-    beside the file. Ctrl-C or SIGTERM end it, after what is under way; a second one ends it at
-    once. With several workers, SIGHUP replaces them one by one, with settings read anew.
+    beside the file. A PostgreSQL that is not there yet is waited for. Ctrl-C or SIGTERM end it,
+    after what is under way; a second one ends it at once. With several workers, SIGHUP replaces
+    them one by one, with settings read anew; a single process ends on it as on SIGTERM.
     """
     check_operations(resolved)
     settings = resolved.settings
@@ -51,7 +73,7 @@ def serve(resolved: Resolved, *, handed: str | None) -> int | None:
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if handed is not None:
-            served = runner.run(_work(settings, Handed.parse(handed)))
+            served = runner.run(_work(settings, handed))
         elif settings.workers > 1:
             served = runner.run(_serve_by_workers(settings))
         else:
@@ -96,7 +118,7 @@ async def _work(settings: Settings, handed: Handed) -> bool:
     """A worker: it serves at its parent's doors. The first one sweeps for all."""
     async with _opened(settings) as served:
         leash = Leash(handed.leash)
-        server = _server(served, None, leash.serves)
+        server = _server(served, None, leash.serves, is_worker=True)
         leash.when_gone = server.end
         async with upkeep(served.service, sweeps=handed.number == 0):
             await server.serve(sockets=handed.open_doors())
@@ -104,7 +126,33 @@ async def _work(settings: Settings, handed: Handed) -> bool:
 
 
 def _opened(settings: Settings) -> AbstractAsyncContextManager[Running]:
-    return owned(settings) if isinstance(settings.database, Path) else running(settings)
+    return owned(settings) if isinstance(settings.database, Path) else _reached(settings)
+
+
+@asynccontextmanager
+async def _reached(settings: Settings) -> AsyncIterator[Running]:
+    """The service on a PostgreSQL, which is waited for where it is not there yet."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + settings.database_wait
+    async with AsyncExitStack() as stack:
+        served = await _attempt(settings, stack)
+        if isinstance(served, NotReachable) and settings.database_wait:
+            observe.logger().warning(
+                "waiting for the database", reason=str(served), seconds=settings.database_wait
+            )
+        while isinstance(served, NotReachable):
+            if clock() >= until:
+                raise served
+            await asyncio.sleep(_PAUSE_SECONDS)
+            served = await _attempt(settings, stack)
+        yield served
+
+
+async def _attempt(settings: Settings, stack: AsyncExitStack) -> Running | NotReachable:
+    try:
+        return await stack.enter_async_context(running(settings))
+    except NotReachable as error:
+        return error
 
 
 def _bind(settings: Settings, doors: ExitStack) -> list[socket.socket]:
@@ -124,7 +172,13 @@ def _local_door(served: Running, doors: ExitStack) -> socket.socket | None:
     return door
 
 
-def _server(served: Running, local_door: socket.socket | None, ready: Callable[[], None]) -> Server:
+def _server(
+    served: Running,
+    local_door: socket.socket | None,
+    ready: Callable[[], None],
+    *,
+    is_worker: bool = False,
+) -> Server:
     REFERENCE.prepare()
     return Server(
         served.service,
@@ -133,6 +187,7 @@ def _server(served: Running, local_door: socket.socket | None, ready: Callable[[
         express=[operation for operation in OPERATIONS if operation.is_hot],
         local_door=local_door,
         ready=ready,
+        is_worker=is_worker,
     )
 
 

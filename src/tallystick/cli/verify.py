@@ -5,15 +5,11 @@ It reads the database itself, also beside running servers: who doubts a service 
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tallystick.bootstrap import audit, clock, database_file
 from tallystick.cli.anchors import open_anchor
@@ -22,11 +18,12 @@ from tallystick.cli.errors import DISAGREES, MISUSED, CommandError
 from tallystick.cli.options import as_json as json_option
 from tallystick.cli.options import with_settings
 from tallystick.cli.output import Output
+from tallystick.cli.progress import walking
 from tallystick.domain.periods import format_instant
 from tallystick.ledger.verify import NOTHING_ANCHORED, verify_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from tallystick.cli.anchors import Anchoring
     from tallystick.config import Resolved
@@ -82,7 +79,7 @@ def verify(
         if organization is not None:
             name = _only(source, organization, anchored)
             anchored = {name: anchored[name]} if name in anchored else {}
-        with _progress(source.total(), out) as tick:
+        with walking(out, "entries", source.total()) as tick:
             report = verify_all(source, anchored, tick)
     renewed = False
     if anchoring is not None and not report.disagreeing and organization is None:
@@ -100,18 +97,6 @@ def _only(source: Audit, name: str, anchored: Mapping[str, Head]) -> str:
             todo="See which there are: tallystick organizations list",
         )
     return found or name
-
-
-@contextmanager
-def _progress(total: int, out: Output) -> Iterator[Callable[[int], None]]:
-    """Shows how many entries have been walked, where somebody looks."""
-    if out.as_json or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    columns = (TextColumn("entries"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda count: progress.update(task, advance=count)
 
 
 def _show(out: Output, report: Report, anchoring: Anchoring | None, *, renewed: bool) -> None:

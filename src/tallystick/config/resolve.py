@@ -50,6 +50,7 @@ class Settings:
     database: Path | Url
     database_lanes: int
     database_partitions: int
+    database_wait: int
     limits: Url | Literal["memory"]
     limits_fallback: str
     host: str

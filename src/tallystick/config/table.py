@@ -63,6 +63,13 @@ SETTINGS: Final = (
         metavar="N",
     ),
     Setting(
+        name="database_wait",
+        read=values.whole(0, 3600),
+        default=30,
+        help="How long a server that starts waits for a PostgreSQL that is not there yet.",
+        metavar="SECONDS",
+    ),
+    Setting(
         name="limits",
         read=values.limits,
         default="memory",

@@ -99,7 +99,9 @@ def _url(value: str, form: str, *, several: bool = False) -> Url:
     if not _names_server(value, several=several) or any(
         each.isspace() or each < " " for each in value
     ):
-        raise Wrong(f"must be of the form {form}")
+        raise Wrong(
+            f"must be of the form {form}, with / ? # @ : % in a password percent-encoded (/ as %2F)"
+        )
     return Url(value)
 
 

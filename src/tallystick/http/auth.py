@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tallystick.domain.directory import KeyLevel, Scope
 from tallystick.domain.keys import secret_digest
 from tallystick.http.lately import Lately
+from tallystick.ledger.coalesce import Overloaded
 from tallystick.ledger.pending import Pending
 from tallystick.ledger.ports import StoreError, StoreUnavailable
 from tallystick.limits.policy import MAX_LIMIT
@@ -272,7 +273,7 @@ class Authenticator:
     def _look_again(self, principal: Principal) -> None:
         """Asks ahead, once."""
         principal.look_again_ms = principal.believed_until_ms or 0
-        with suppress(StoreError):
+        with suppress(StoreError, Overloaded):
             found = self._look_up(*principal.name)
             if not isinstance(found, Principal | Denied):
                 looking = asyncio.ensure_future(_ended(found))
@@ -326,10 +327,7 @@ class Authenticator:
 
     def _doubt(self, principal: Principal, asking: _Asking, lasts_ms: int) -> None:
         """It is asked for again after half to three quarters of the time; each key has its own."""
-        if self._monotonic_ms() - asking.asked_ms >= lasts_ms:
-            raise StoreUnavailable(f"it took more than {lasts_ms} ms to look up an API key")
-        share = lasts_ms * (512 + asking.name[0][0]) // 1024
-        principal.look_again_ms = asking.asked_ms + share
+        principal.look_again_ms = asking.asked_ms + lasts_ms * (512 + asking.name[0][0]) // 1024
         principal.believed_until_ms = asking.asked_ms + lasts_ms
         principal.may_end = True
 
@@ -362,11 +360,15 @@ class Authenticator:
     def _remember(self, asking: _Asking, principal: Principal) -> Principal | Denied:
         digest, teamspace = asking.name
         principal.name = (digest, None if principal.level is KeyLevel.ORGANIZATION else teamspace)
+        denied = self.check(principal)
+        if denied is STALE:
+            # That says nothing of the key.
+            raise StoreUnavailable(f"it took {self._remembered_for_ms} ms to look up an API key")
         if principal.foreign_teamspace:
             asking.memory.drop(principal.name)
         else:
             asking.memory.replace(principal.name, principal)
-        return self.check(principal) or principal
+        return denied or principal
 
     def local(self, organization: Organization | None) -> Principal:
         """The operator beside the database, who may act for any organization, without limit."""
@@ -385,7 +387,7 @@ class Authenticator:
 
 async def _ended(looking: Awaitable[object]) -> None:
     """Waits for a look-up that nobody needs."""
-    with suppress(StoreError):
+    with suppress(StoreError, Overloaded):
         await looking
 
 

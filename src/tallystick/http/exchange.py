@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
+from inspect import isawaitable
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from tallystick.http.auth import Denied, Principal
-from tallystick.http.errors import ApiError
+from tallystick.http.errors import FAILURES, ApiError
 from tallystick.http.gate import check_media_type
 from tallystick.http.heads import Head, Heads
 from tallystick.http.operations import Answer, Call, OfOrganization
+from tallystick.ledger.pending import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from asyncio import AbstractEventLoop, Future, Task
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
     from tallystick.http.gate import Gate, Verdict
     from tallystick.http.operations import Operation
     from tallystick.http.service import Service
 
+T = TypeVar("T")
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -76,6 +81,19 @@ class Lane:
         )
         return handle(call)
 
+    def ahead(self, operation: Operation, who: Principal | Denied) -> Pending[Answer] | None:
+        """What will be told if `who` passes, which has to be waited for."""
+        handle = operation.handle
+        if not isinstance(handle, OfOrganization) or not isinstance(who, Principal):
+            return None
+        if not who.admissions[operation.name].may_call:
+            return None
+        try:
+            return handle.ahead(self.service, who.organization_id)
+        except FAILURES:
+            # Who passes asks once more, and is told why not.
+            return None
+
     async def handle_if_known(self, exchange: Exchange) -> Answer:
         """The same where so much time has passed that the key has to be looked at again."""
         judged = exchange.judged
@@ -97,7 +115,11 @@ _DEAF = Deaf()
 
 
 class Connection(Protocol):
-    """What an exchange knows of the connection that it belongs to."""
+    """What an exchange knows of the connection that it belongs to; the server waits
+    for its `tasks` when it ends."""
+
+    loop: AbstractEventLoop
+    tasks: set[Task[None]]
 
     def answer_raised(self, exchange: Exchange, error: BaseException) -> None: ...
 
@@ -108,7 +130,7 @@ class Exchange:
     The lower half is what that lane wants to see of one. It is judged when its verdict is there,
     and whole when its body is. `since_ms` is when its head was there, where it could not be
     answered at once, `epoch` the authenticator's when it was asked, `head` the bytes that may be
-    remembered.
+    remembered, `ahead` what is being read for it while it waits for a window.
     What is mostly left as it is stands on the class: to make a request takes half the time so.
 
     While its operation runs (`with exchange:`), whatever is raised becomes its answer.
@@ -117,6 +139,7 @@ class Exchange:
     since_ms: int | None = None
     epoch: object = None
     head: bytes | None = None
+    ahead: Pending[Answer] | None = None
     length: int = 0
     is_judged: bool = False
     is_whole: bool = False
@@ -160,3 +183,49 @@ class Exchange:
             return False
         self.connection.answer_raised(self, error)
         return True
+
+
+def follow(exchange: Exchange, awaited: Awaitable[T], then: Callable[[Exchange, T], None]) -> None:
+    """Has `then` called with what is waited for."""
+    if isinstance(awaited, Pending):
+        awaited.future.add_done_callback(partial(_land, exchange, awaited.render, then))
+        return
+    # In a task, for whoever sets a deadline has to be in one.
+    connection = exchange.connection
+    task = connection.loop.create_task(_wait(exchange, awaited, then))
+    connection.tasks.add(task)
+    task.add_done_callback(connection.tasks.discard)
+
+
+async def _wait(
+    exchange: Exchange, awaited: Awaitable[T], then: Callable[[Exchange, T], None]
+) -> None:
+    with exchange:
+        then(exchange, await awaited)
+
+
+def _land(
+    exchange: Exchange,
+    render: Callable[[Any], Any],
+    then: Callable[[Exchange, Any], None],
+    future: Future[Any],
+) -> None:
+    with exchange:
+        found = render(future.result())
+        if isawaitable(found):
+            follow(exchange, found, then)
+        else:
+            then(exchange, found)
+
+
+def leave_unread(exchange: Exchange) -> None:
+    """Nobody is told what was read ahead."""
+    ahead, exchange.ahead = exchange.ahead, None
+    if ahead is not None:
+        ahead.future.add_done_callback(_take_note)
+
+
+def _take_note(ahead: Future[Any]) -> None:
+    """Of a failure, if it is one: a future complains of those that nobody has looked at."""
+    if not ahead.cancelled():
+        ahead.exception()

@@ -28,11 +28,11 @@ import asyncio
 import logging
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from tallystick.http.auth import Denied, Principal
 from tallystick.http.errors import FAILURES, ApiError, translate
-from tallystick.http.exchange import Exchange, Lane
+from tallystick.http.exchange import Exchange, Lane, follow, leave_unread
 from tallystick.http.framing import MAX_HEAD, MAX_HEADERS, Protocol
 from tallystick.http.gate import UNJUDGED, Verdict
 from tallystick.http.heads import (
@@ -53,11 +53,12 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from tallystick.limits.policy import Decision
+
 
 _Who = Principal | Denied
 _logger: Final = logging.getLogger("uvicorn.error")
 KEEP_ALIVE_SECONDS: Final = 75
-T = TypeVar("T")
 _END_AND_CLOSE: Final = b"\r\nconnection: close" + END_OF_HEAD
 _NO_HEADERS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 
@@ -148,7 +149,7 @@ class ExpressProtocol(Protocol):
         if isinstance(who, Principal | Denied):
             self._judge(exchange, who)
         else:
-            self._follow(exchange, who, self._judge)
+            follow(exchange, who, self._judge)
 
     def _open_scope(self) -> None:
         """Without the scope, for which the lane has no use."""
@@ -225,16 +226,24 @@ class ExpressProtocol(Protocol):
         gate, address = self._lane.gate, ""
         if isinstance(who, Denied):
             address = gate.client_address(self.client[0] if self.client else "", exchange.headers)
-        verdict = gate.judge(exchange.operation, who, address)
+        now_ms = self._lane.service.monotonic_ms()
+        verdict = gate.ask(exchange.operation, who, address, now_ms)
         if isinstance(verdict, Verdict):
             self._judged(exchange, verdict)
         else:
-            self._await_verdict(exchange, verdict)
+            self._await_window(exchange, who, verdict, now_ms)
 
-    def _await_verdict(self, exchange: Exchange, verdict: Pending[Verdict]) -> None:
+    def _await_window(
+        self, exchange: Exchange, who: _Who, window: asyncio.Future[Decision], now_ms: int
+    ) -> None:
         if exchange.since_ms is None:
-            exchange.since_ms = self._lane.service.monotonic_ms()
-        self._follow(exchange, verdict, self._judged)
+            exchange.since_ms = now_ms
+        exchange.ahead = self._lane.ahead(exchange.operation, who)
+        window.add_done_callback(partial(self._land_window, exchange, who))
+
+    def _land_window(self, exchange: Exchange, who: _Who, window: asyncio.Future[Decision]) -> None:
+        with exchange:
+            self._judged(exchange, self._lane.gate.rule(exchange.operation, who, window.result()))
 
     def _judged(self, exchange: Exchange, verdict: Verdict) -> None:
         exchange.verdict = verdict
@@ -242,6 +251,7 @@ class ExpressProtocol(Protocol):
         if exchange.disconnected or self.transport.is_closing():
             # Nothing has been done for them yet, and nothing will be.
             exchange.response_complete = True
+            leave_unread(exchange)
         elif verdict.error is not None:
             self.write_error(exchange, verdict.error)
         elif exchange.is_whole:
@@ -252,7 +262,8 @@ class ExpressProtocol(Protocol):
     def _answer_known(self, known: Head, body: bytes) -> None:
         """Answers a request whose head was seen before, and whose principal may still act."""
         lane = self._lane
-        judged = lane.gate.judge(known.operation, known.principal, "")
+        now_ms = lane.service.monotonic_ms()
+        judged = lane.gate.ask(known.operation, known.principal, "", now_ms)
         exchange = Exchange(
             self,
             known.operation,
@@ -270,7 +281,7 @@ class ExpressProtocol(Protocol):
         self.cycle = exchange
         if not isinstance(judged, Verdict):
             exchange.is_whole = True
-            self._await_verdict(exchange, judged)
+            self._await_window(exchange, known.principal, judged, now_ms)
         elif judged.error is not None:
             self.write_error(exchange, judged.error)
         else:
@@ -282,11 +293,17 @@ class ExpressProtocol(Protocol):
         principal = exchange.verdict.principal
         if principal is not None:
             if since_ms is not None and not lane.gate.trusts(principal, since_ms):
-                self._follow(exchange, lane.handle_if_known(exchange), self._write)
+                follow(exchange, lane.handle_if_known(exchange), self._write)
                 return
             if exchange.head is not None and exchange.epoch is lane.service.authenticator.epoch:
                 lane.heads.put(exchange.head, exchange.meaning(principal))
-        self._call(exchange)
+        ahead, exchange.ahead = exchange.ahead, None
+        if ahead is None:
+            self._call(exchange)
+        elif ahead.future.done():
+            self._land(exchange, ahead.render, ahead.future)
+        else:
+            ahead.future.add_done_callback(partial(self._land, exchange, ahead.render))
 
     def _call(self, exchange: Exchange) -> None:
         """Calls the operation; its answer is written now or when what it waits for is there."""
@@ -294,46 +311,23 @@ class ExpressProtocol(Protocol):
             answer = self._lane.handle(exchange)
             if isinstance(answer, Answer):
                 self._write(exchange, answer)
+            elif isinstance(answer, Pending):
+                answer.future.add_done_callback(partial(self._land, exchange, answer.render))
             else:
-                self._follow(exchange, answer, self._write)
-
-    def _follow(
-        self,
-        exchange: Exchange,
-        awaited: Awaitable[T],
-        then: Callable[[Exchange, T], None],
-    ) -> None:
-        """Has `then` called with what comes of it."""
-        if isinstance(awaited, Pending):
-            awaited.future.add_done_callback(partial(self._land, exchange, awaited.render, then))
-            return
-        # In a task, for whoever sets a deadline has to be in one.
-        task = self.loop.create_task(self._wait(exchange, awaited, then))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    async def _wait(
-        self,
-        exchange: Exchange,
-        awaited: Awaitable[T],
-        then: Callable[[Exchange, T], None],
-    ) -> None:
-        with exchange:
-            then(exchange, await awaited)
+                follow(exchange, answer, self._write)
 
     def _land(
         self,
         exchange: Exchange,
-        render: Callable[[Any], Any],
-        then: Callable[[Exchange, Any], None],
+        render: Callable[[Any], Answer | Awaitable[Answer]],
         future: asyncio.Future[Any],
     ) -> None:
         with exchange:
-            found = render(future.result())
-            if hasattr(found, "__await__"):
-                self._follow(exchange, found, then)
+            answer = render(future.result())
+            if isinstance(answer, Answer):
+                self._write(exchange, answer)
             else:
-                then(exchange, found)
+                follow(exchange, answer, self._write)
 
     def answer_raised(self, exchange: Exchange, error: BaseException) -> None:
         """What is no answer is a bug. It is logged, and does not end the batch whose callback met
@@ -361,6 +355,8 @@ class ExpressProtocol(Protocol):
     def _write(self, exchange: Exchange, answer: Answer) -> None:
         """Sends the answer in one piece and makes room for what comes next."""
         exchange.response_started = exchange.response_complete = True
+        if exchange.ahead is not None:
+            leave_unread(exchange)
         if exchange.disconnected or self.transport.is_closing():
             return
         lane, state = self._lane, self.server_state

@@ -28,6 +28,7 @@ from tallystick.limits.policy import (
 )
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Awaitable, Sequence
 
     from tallystick.http.operations import Operation
@@ -85,13 +86,22 @@ class Gate:
     def judge(
         self, operation: Operation, who: Principal | Denied, address: str
     ) -> Verdict | Pending[Verdict]:
-        """Key, window and scope. Requests with a key count in the window of whoever acts, all
-        others in that of the client's address.
+        """Key, window and scope. A verdict that is pending raises LimiterUnavailable where the
+        windows cannot be asked."""
+        found = self.ask(operation, who, address, self._service.monotonic_ms())
+        if isinstance(found, Verdict):
+            return found
+        return Pending(found, partial(self.rule, operation, who))
 
-        A verdict that is pending raises LimiterUnavailable where the windows cannot be asked.
+    def ask(
+        self, operation: Operation, who: Principal | Denied, address: str, now_ms: int
+    ) -> Verdict | Future[Decision]:
+        """The verdict or, where windows are elsewhere, what is found there, for `rule`. Requests
+        with a key count in the window of whoever acts, all others in that of the client's address.
+
+        `now_ms` is by the service's `monotonic_ms`.
         """
         service = self._service
-        now_ms = service.monotonic_ms()
         limiter = service.limiter
         window: tuple[str, str] | str
         if isinstance(who, Denied):
@@ -106,14 +116,13 @@ class Gate:
         except LimiterUnavailable as failure:
             return Verdict(None, translate(failure), None, service.epoch_ms())
         if not isinstance(decision, Decision):
-            return Pending(decision, partial(self._verdict, operation, who, may_call))
+            return decision
         if may_call and decision.admitted:
             return _new(Verdict, (who, None, decision, service.epoch_ms()))
-        return self._verdict(operation, who, may_call, decision)
+        return self.rule(operation, who, decision)
 
-    def _verdict(
-        self, operation: Operation, who: Principal | Denied, may_call: bool, decision: Decision
-    ) -> Verdict:
+    def rule(self, operation: Operation, who: Principal | Denied, decision: Decision) -> Verdict:
+        """The verdict on whoever `ask` was asked about, when the window has been."""
         now_ms = self._service.epoch_ms()
         if not decision.admitted:
             self._service.throttled[operation.name] += 1
@@ -121,14 +130,15 @@ class Gate:
         if isinstance(who, Denied):
             denied = ApiError("no_authentication", who.reason)
             return Verdict(None, denied, decision, now_ms)
+        may_call = who.admissions[operation.name].may_call
         error = None if may_call else _overreach(operation, who)
         return _new(Verdict, (who, error, decision, now_ms))
 
     def trusts(self, principal: Principal, since_ms: int) -> bool:
         """Whether who was admitted then is still to be served, without another look at the key."""
-        service = self._service
-        lately = service.monotonic_ms() - since_ms < TRUSTED_MS
-        return lately and service.authenticator.believes(principal)
+        now_ms = self._service.monotonic_ms()
+        until_ms = principal.believed_until_ms
+        return now_ms - since_ms < TRUSTED_MS and (until_ms is None or now_ms < until_ms)
 
     def client_address(self, address: str, fields: Sequence[tuple[bytes, bytes]]) -> str:
         """The client's address; a trusted proxy's word for it is its last `X-Forwarded-For` entry.

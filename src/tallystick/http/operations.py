@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tallystick.domain.directory import Scope
     from tallystick.http.auth import Principal
     from tallystick.http.service import Service
+    from tallystick.ledger.pending import Pending
 
 MAX_BODY: Final = 1 << 20
 """Bytes of a JSON body."""
@@ -77,9 +78,14 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class OfOrganization:
     """Handles calls whose answer depends on nothing but the organization. Whoever knows that one
-    asks for the answer, and need not make a `Call`."""
+    asks for the answer, and need not make a `Call`.
+
+    `ahead` begins to read what has to be waited for, if anything. Reading is harmless, so it may be
+    called before it is known whether they may be told.
+    """
 
     answer: Callable[[Service, str], Answer | Awaitable[Answer]]
+    ahead: Callable[[Service, str], Pending[Answer] | None]
 
     def __call__(self, call: Call) -> Answer | Awaitable[Answer]:
         return self.answer(call.service, call.organization_id)

@@ -152,8 +152,10 @@ class Server(uvicorn.Server):
         express: Sequence[Operation],
         local_door: socket.socket | None,
         ready: Callable[[], None],
+        is_worker: bool = False,
     ) -> None:
         super().__init__(_config(public))
+        self._is_worker = is_worker
         self._service = service
         self._gate = Gate(service)
         self._lane = Lane(service, self._gate, express)
@@ -235,12 +237,22 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in ENDING_SIGNALS:
             loop.add_signal_handler(number, self.end)
+        loop.add_signal_handler(signal.SIGQUIT, self.end_at_once)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            # A terminal that closes, or a reload of what cannot replace itself. It is no reason to
+            # break off requests; nohup is obeyed.
+            loop.add_signal_handler(signal.SIGHUP, self.end)
         yield
 
     def end(self) -> None:
-        """The first signal ends the server after what is under way, the second without it."""
-        self.force_exit = self.should_exit
+        """The first signal ends the server after what is under way, the second without it. A worker
+        may be told twice of one end, by its parent and with its whole group."""
+        self.force_exit = self.force_exit or (self.should_exit and not self._is_worker)
         self.should_exit = True
+
+    def end_at_once(self) -> None:
+        """Without what is under way."""
+        self.force_exit = self.should_exit = True
 
 
 def _keep_out_of_the_collector() -> None:

@@ -102,7 +102,8 @@ class LaneBatch:
             await self._lane.abandon()
             raise
         if changes.is_empty():
-            await self._lane.abandon()
+            # A repetition is told what was done before: as firmly as whoever did it.
+            await self._lane.confirm()
         else:
             await self._append(changes)
         return outcomes

@@ -1,8 +1,8 @@
 """What the ledger needs of storage, in its own words. Adapters implement it; rules stay out of it.
 
 A *lane* carries one transaction at a time: `load` begins it, locks the accounts that a batch wants
-and reads what its commands name; `append` writes what was decided and commits; `abandon` gives it
-up. Readers never lock and never write.
+and reads what its commands name; `append` writes what was decided and commits; `confirm` ends it
+where there is nothing to write; `abandon` gives it up. Readers never lock and never write.
 
 Failures, and what they mean for the caller:
 
@@ -236,6 +236,10 @@ class Lane(Protocol):
 
     async def append(self, changes: Changes) -> None:
         """Writes and commits; returns when the changes are durable."""
+        ...
+
+    async def confirm(self) -> None:
+        """Ends without changes; returns when all that was loaded is durable, whoever wrote it."""
         ...
 
     async def abandon(self) -> None: ...

@@ -124,14 +124,15 @@ class Reads:
         if row is None:
             return None
         if not isinstance(row, BalanceRow):
-            return Pending(row, partial(self._credits_of, organization_id))
+            return Pending(row, partial(self.credits_of, organization_id))
         if self.clock() < row.next_due_at:
             return _credits(row)
         return self._computed_credits(organization_id)
 
-    def _credits_of(
+    def credits_of(
         self, organization_id: str, row: BalanceRow | None
     ) -> Credits | Awaitable[Credits | None] | None:
+        """The same of a row that the reader has just given."""
         if row is None:
             return None
         if self.clock() < row.next_due_at:

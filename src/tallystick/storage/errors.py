@@ -4,6 +4,7 @@ StoreError                       (tallystick.ledger.ports)
 ├── StatementRejected, StoreUnavailable, OutcomeUnknown
 └── StoreNotUsable               an operator has to do something before it can be opened
     ├── AlreadyOwned             another process has it open for writing
+    ├── NotReachable             nobody answers there, or not yet
     ├── UnsafePermissions        others could read it
     └── SchemaMismatch           its schema is not one that this version can take further
 """
@@ -23,6 +24,10 @@ class AlreadyOwned(StoreNotUsable):
     def __init__(self, message: str, pid: int | None) -> None:
         super().__init__(message)
         self.pid = pid
+
+
+class NotReachable(StoreNotUsable):
+    """What keeps it from being used may be over in a moment: whoever starts may wait for that."""
 
 
 class UnsafePermissions(StoreNotUsable):

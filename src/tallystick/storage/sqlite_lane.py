@@ -112,6 +112,10 @@ class SqliteLane:
             self._balances.committed()
         self._accounts.take_back(changes, self._snapshot)
 
+    async def confirm(self) -> None:
+        """One lane reads only what it has synced."""
+        await self.abandon()
+
     async def abandon(self) -> None:
         if self._may_have_job:
             # Jobs end in their order, and this one does nothing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -23,11 +23,12 @@ from tallystick.http.shapes import Credits, Response, Time, bad_parameter, not_f
 from tallystick.http.views import GrantView, grant_view
 from tallystick.http.wire import credits_json, time_json
 from tallystick.ledger.pending import Pending
+from tallystick.ledger.reading import BalanceRow
 from tallystick.ledger.reads import Credits as Report
 from tallystick.ledger.reads import NotYet
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from tallystick.http.service import Service
     from tallystick.ledger.reads import Balance
@@ -62,14 +63,21 @@ def get_credits(service: Service, organization_id: str) -> Answer | Awaitable[An
     if report is None or isinstance(report, Report):
         return _report_answer(report)
     if isinstance(report, Pending):
-        return Pending(report.future, partial(_landed, report.render))
+        return Pending(report.future, partial(_tell, service, organization_id))
     return _later(report)
 
 
-def _landed(
-    render: Callable[[Any], Report | Awaitable[Report | None] | None], row: object
+def _ahead(service: Service, organization_id: str) -> Pending[Answer] | None:
+    row = service.reads.reader.balance(organization_id)
+    if row is None or isinstance(row, BalanceRow):
+        return None
+    return Pending(row, partial(_tell, service, organization_id))
+
+
+def _tell(
+    service: Service, organization_id: str, row: BalanceRow | None
 ) -> Answer | Awaitable[Answer]:
-    report = render(row)
+    report = service.reads.credits_of(organization_id, row)
     if report is None or isinstance(report, Report):
         return _report_answer(report)
     return _later(report)
@@ -171,7 +179,7 @@ OPERATIONS = (
         is_hot=True,
         method="GET",
         path="/v1/organization/credits",
-        handle=OfOrganization(get_credits),
+        handle=OfOrganization(get_credits, ahead=_ahead),
         scope=Scope.CREDITS_READ,
         response=CreditsReport,
         summary="Get credits",

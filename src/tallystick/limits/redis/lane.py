@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
     from tallystick.limits.fallback import Counts
+    from tallystick.limits.redis.groups import Place
     from tallystick.limits.redis.server import Node, Server
 
 SCRIPT: Final = files(__package__).joinpath("acquire.lua").read_text(encoding="utf-8")
@@ -134,12 +135,19 @@ class Lane:
         self._task = asyncio.create_task(self._live())
         self._task.add_done_callback(self._ended)
 
-    def submit(self, check: Check) -> None:
-        """Only while `up`; the future hears of it."""
+    def ask(self, place: Place, asked: int, key: Hashable, now_ms: int) -> asyncio.Future[Decision]:
+        """Only while `up`. What is asked is the limit; of a peek, ~limit."""
+        loop = self.loop
+        future: asyncio.Future[Decision] = loop.create_future()
+        self._submit(Check(place.name, place.group, asked, key, now_ms, future, loop.time()))
+        return future
+
+    def _submit(self, check: Check) -> None:
         self._waiting.append(check)
         if self._timer is None:
             self._timer = self.loop.call_at(check.since + self._deadline, self._look)
-        self._wake()
+        if self._idle is not None:
+            self._wake()
 
     def resubmit(self, checks: Sequence[Check]) -> None:
         """Before all that wait. Given up instead where there is no hope."""
@@ -150,7 +158,7 @@ class Lane:
         self._waiting.clear()
         for check in checks:
             check.hops += 1
-            self.submit(check)
+            self._submit(check)
         self._waiting.extend(waiting)
 
     async def close(self) -> None:
@@ -313,7 +321,7 @@ class Lane:
         return packed
 
     def _land(self, call: list[Check], answers: Sequence[int]) -> None:
-        counts = self._owner.counts
+        admitted = refused = 0
         for check, number in zip(call, answers, strict=True):
             asked, future = check.asked, check.future
             if future.done():
@@ -321,10 +329,13 @@ class Lane:
             decision = read_answer(number, asked)
             if asked >= 0:
                 if decision[0]:
-                    counts.shared_admitted += 1
+                    admitted += 1
                 else:
-                    counts.shared_refused += 1
+                    refused += 1
             future.set_result(decision)
+        counts = self._owner.counts
+        counts.shared_admitted += admitted
+        counts.shared_refused += refused
 
     def _on_the_move(self, call: list[Check], error: ResponseError) -> None:
         """A slot is on its way to another server, or has arrived there (MOVED is an ASK)."""

@@ -87,7 +87,7 @@ class RedisLimiter:
         place = self._places.get(key) or self._place(key)
         lane = self._lane_of[place.group]
         if lane.up:
-            return self._ask(lane, place, limit, key, now_ms)
+            return lane.ask(place, limit, key, now_ms)
         return self._decide_without(key, limit, now_ms)
 
     def peek(self, key: Hashable, limit: int, now_ms: int) -> Decision | asyncio.Future[Decision]:
@@ -95,16 +95,8 @@ class RedisLimiter:
         place = self._places.get(key) or self._place(key)
         lane = self._lane_of[place.group]
         if lane.up:
-            return self._ask(lane, place, ~limit, key, now_ms)
+            return lane.ask(place, ~limit, key, now_ms)
         return self._decide_without(key, ~limit, now_ms)
-
-    def _ask(
-        self, lane: Lane, place: Place, asked: int, key: Hashable, now_ms: int
-    ) -> asyncio.Future[Decision]:
-        loop = lane.loop
-        future: asyncio.Future[Decision] = loop.create_future()
-        lane.submit(Check(place.name, place.group, asked, key, now_ms, future, loop.time()))
-        return future
 
     def _decide_without(
         self, key: Hashable, asked: int, now_ms: int

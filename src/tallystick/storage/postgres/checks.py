@@ -6,13 +6,14 @@ Nothing is changed; a service starts whole or not at all.
 
 from __future__ import annotations
 
+import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
-from tallystick.storage.errors import SchemaMismatch, StoreNotUsable
+from tallystick.storage.errors import NotReachable, SchemaMismatch, StoreNotUsable
 from tallystick.storage.migrate import load_migrations, pending
 from tallystick.storage.postgres.migrate import applied_migrations, missing_privileges
 from tallystick.storage.queries import load_statements
@@ -34,6 +35,8 @@ _ERRORS: Final = (
 _SQL: Final = load_statements("postgres", "checks")
 
 _ADVICE: Final = {
+    "08P01": "what answers there does not take the settings of a session, as poolers do not "
+    "(PgBouncer): name PostgreSQL itself, Tallystick has pools of its own",
     "25006": "this server can only be read: name the primary",
     "28000": "the server lets no such role in from here: make the role, or a line for it in "
     "pg_hba.conf",
@@ -41,19 +44,28 @@ _ADVICE: Final = {
     "3D000": "there is no such database: make one with CREATE DATABASE … ENCODING 'UTF8'",
     "42501": "the role lacks a privilege: do this as the owner of the database and its tables, or "
     "let the owner grant it",
+    "42P05": "what answers there mixes sessions up, as poolers do (PgBouncer in transaction mode): "
+    "name PostgreSQL itself, Tallystick has pools of its own",
     "53300": "the server has no connection left: raise its max_connections, or use fewer elsewhere",
     "55P03": "a table was in use for too long, and nothing was changed: try again, and look for "
     "long transactions in pg_stat_activity",
     "57P03": "the server is starting or stopping: try again in a moment",
 }
 """By SQLSTATE, what to do about what the server says."""
+_PASSING: Final = frozenset({"08000", "08001", "08003", "08004", "08006", "53300", "57P03"})
+"""What may be over in a moment."""
+_NO_TLS: Final = "rejected SSL upgrade"
 
 
 @contextmanager
 def explaining(url: str) -> Iterator[None]:
-    """Raises StoreNotUsable for what goes wrong with a database before the service has started."""
+    """Raises StoreNotUsable for what goes wrong with a database before the service has started;
+    NotReachable, where waiting may mend it."""
     try:
         yield
+    except ssl.SSLError as error:
+        # A certificate that is not trusted is a ValueError besides.
+        raise StoreNotUsable(_explain(error, url)) from error
     except ValueError:
         # The driver's is one of these. It quotes what it cannot read, which may be of the password.
         raise StoreNotUsable(
@@ -61,7 +73,20 @@ def explaining(url: str) -> Iterator[None]:
             "with each of / ? # @ : % in role or password percent-encoded"
         ) from None
     except _ERRORS as error:
-        raise StoreNotUsable(_explain(error, url)) from error
+        kind = NotReachable if _may_pass(error, url) else StoreNotUsable
+        raise kind(_explain(error, url)) from error
+
+
+async def check_server(connection: Connection[Record], *, oldest: int = OLDEST) -> Record:
+    """Raises StoreNotUsable unless the server and the database can have a ledger, whatever is there
+    by now; returns the facts."""
+    facts = await connection.fetchrow(_SQL["facts"])
+    if facts is None:
+        raise StoreNotUsable("the server did not say what it is")
+    _check_version(facts, oldest)
+    _check_encoding(facts)
+    _check_writable(facts)
+    return facts
 
 
 async def check(
@@ -73,12 +98,7 @@ async def check(
     `connection` is as lanes use it. Without `requires_durability` a server that loses commits in a
     crash will do: for development.
     """
-    facts = await connection.fetchrow(_SQL["facts"])
-    if facts is None:
-        raise StoreNotUsable("the server did not say what it is")
-    _check_version(facts, oldest)
-    _check_encoding(facts)
-    _check_writable(facts)
+    facts = await check_server(connection, oldest=oldest)
     if requires_durability:
         _check_durability(facts)
     await _check_schema(connection, facts)
@@ -173,6 +193,17 @@ async def _advice(connection: Connection[Record], facts: Record) -> list[str]:
     return [advice]
 
 
+def _may_pass(error: Exception, url: str) -> bool:
+    """Whether a server that is starting, or another one that takes over, would be the end of it."""
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return "," in urlsplit(url).netloc
+    state = getattr(error, "sqlstate", None)
+    if state is not None:
+        return state in _PASSING
+    refuses_tls = isinstance(error, ssl.SSLError) or _NO_TLS in str(error)
+    return isinstance(error, OSError) and not refuses_tls
+
+
 def _explain(error: Exception, url: str) -> str:
     where = describe(url)
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
@@ -183,7 +214,13 @@ def _explain(error: Exception, url: str) -> str:
         )
     state = getattr(error, "sqlstate", None)
     if state in _ADVICE:
-        return f"{where}: {_ADVICE[state]} (it says: {error})"
+        said, _, _ = str(error).partition("\n")
+        return f"{where}: {_ADVICE[state]} (it says: {said})"
+    if _NO_TLS in str(error) or isinstance(error, ssl.SSLError):
+        return (
+            f"{where}: no TLS as the URL asks for it ({error}): correct sslmode and sslrootcert, "
+            "or set the server's ssl = on with a certificate for that name"
+        )
     if state is None and isinstance(error, OSError):
         said = str(error) or "no answer in time"
         return (

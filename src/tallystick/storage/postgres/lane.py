@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tallystick.domain.prices import NO_PRICES, PriceBook
-from tallystick.ledger.ports import StoreError
 from tallystick.storage.loaded import note_loaded
 from tallystick.storage.postgres.load import SQL, arguments, snapshot_of
 from tallystick.storage.postgres.prices import PriceCache, read_book
@@ -90,7 +89,10 @@ class PostgresLane:
         connection = await self._session.begin()
         try:
             snapshot = await self._load(connection, wanted)
-        except StoreError:
+        except BaseException:
+            # Nobody is to wait for locks of a transaction that nobody goes on with. And how long
+            # somebody has been waited for is counted anew: who asks next may come much later.
+            self._left_behind.clear()
             await self.abandon()
             raise
         self._note_elsewhere(snapshot)
@@ -101,9 +103,15 @@ class PostgresLane:
         connection = self._session.transaction()
         try:
             await self._session.step(write(connection, changes, self._loaded, self._now))
-        except StoreError:
+        except BaseException:
             await self.abandon()
             raise
+        await self._session.commit()
+
+    async def confirm(self) -> None:
+        """A COMMIT too. What a writer committed may be seen before a standby has it, where that
+        writer was broken off or the server restarted; who has locked a row waits with his COMMIT
+        until all before it is flushed and, where that is set up, replicated."""
         await self._session.commit()
 
     async def abandon(self) -> None:

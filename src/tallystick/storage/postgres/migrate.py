@@ -12,7 +12,10 @@ later script needs in the script's own transaction.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+
+import asyncpg
 
 from tallystick.storage.errors import SchemaMismatch, StoreNotUsable
 from tallystick.storage.migrate import Applied, Migration, load_migrations, pending
@@ -45,6 +48,15 @@ async def migrate(
     while migration := await _apply_next(connection, known, partitions):
         done.append(migration)
     return done
+
+
+async def migrate_as_owner(
+    connection: Connection[Record], *, partitions: int | None = None
+) -> None:
+    """Applies what is missing where that is this role's to do; else changes nothing, and what is
+    missing stays so: nobody but the owner writes the record. Raises what `migrate` does."""
+    with suppress(asyncpg.InsufficientPrivilegeError):
+        await migrate(connection, partitions=partitions)
 
 
 async def grant_runtime(connection: Connection[Record], role: str) -> None:

@@ -55,6 +55,8 @@ _LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
+    # The driver's word for a farewell that it reads while it sends.
+    asyncpg.InternalClientError,
 )
 """What says that a connection had been lost before it was used."""
 _IN_EACH_OTHERS_WAY: Final = frozenset({"40001", "40P01"})

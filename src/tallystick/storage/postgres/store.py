@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from tallystick.storage.postgres.checks import check, explaining
+from tallystick.storage.postgres.checks import check, check_server, explaining
 from tallystick.storage.postgres.clock import DatabaseClock
 from tallystick.storage.postgres.connect import Database
 from tallystick.storage.postgres.connections import READING
 from tallystick.storage.postgres.lane import Patience, PostgresLane, session_settings
-from tallystick.storage.postgres.migrate import migrate
+from tallystick.storage.postgres.migrate import migrate_as_owner
 from tallystick.storage.postgres.reader import PostgresReader
 
 if TYPE_CHECKING:
@@ -62,18 +62,20 @@ class PostgresStore:
     ) -> Self:
         """Opens the database at `url`, which has to be fit for a service.
 
-        Where it `migrates`, the database is brought up to date first, which takes the role that
-        owns the tables; new ones are cut into `partitions`. Without `requires_durability` a server
-        will do that loses commits in a crash. `clock` (microseconds since 1970) takes the place of
-        the database's, for tests. Raises StoreNotUsable, which says what to do, where all is not
-        well.
+        Where it `migrates`, the role that owns the tables brings the database up to date first; new
+        tables are cut into `partitions`. Any other role finds it up to date, or is told who may do
+        that. Without `requires_durability` a server will do that loses commits in a crash. `clock`
+        (microseconds since 1970) takes the place of the database's, for tests. Raises
+        StoreNotUsable, which says what to do, where all is not well: NotReachable, where waiting
+        may mend it.
         """
         database, patience = Database(url=url), patience or Patience()
         with explaining(url):
             connection = await database.connect(session_settings(patience))
             try:
                 if migrates:
-                    await migrate(connection, partitions=partitions)
+                    await check_server(connection)
+                    await migrate_as_owner(connection, partitions=partitions)
                 advice = await check(connection, requires_durability=requires_durability)
             finally:
                 connection.terminate()

@@ -35,6 +35,8 @@ COPIED_FROM: Final = 48
 """So many entries are copied in; fewer go with the rest, to save the round trip."""
 AT_ONCE: Final = 512
 """How many refused requests that are too old a batch forgets."""
+REPLAYS_AT_ONCE: Final = 10_000
+"""The same of answers to requests with an `Idempotency-Key`, once a minute in each process."""
 _ENTRIES, _EVENTS, _ACCOUNTS, _GRANTS, _PERIODS, _ROLLUPS = 20, 4, 10, 6, 7, 9
 """Columns of the parts of `write_usual`."""
 
@@ -203,7 +205,8 @@ def _beside(changes: Changes, now: int) -> Iterator[Rows]:
 
 async def _forget(connection: Connection, changes: Changes) -> None:
     if changes.forget_replays_before is not None:
-        await connection.execute(SQL["forget_replays"], changes.forget_replays_before)
+        before = changes.forget_replays_before
+        await connection.execute(SQL["forget_replays"], before, REPLAYS_AT_ONCE)
     kept = changes.refused_kept
     if kept is not None:
         names = _owners(changes)

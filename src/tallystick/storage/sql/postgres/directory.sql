@@ -46,7 +46,8 @@ ON CONFLICT (organization_id, teamspace_id) DO UPDATE SET
     created_at = excluded.created_at
 
 -- name: put_key
-INSERT INTO api_keys (
+-- When it was used is noted without the account's lock, maybe since the key was loaded.
+INSERT INTO api_keys AS t (
     key_id, organization_id, teamspace_id, name, level, scopes, imported, created_at, expires_at,
     revoked_at, last_used_at
 )
@@ -64,7 +65,7 @@ ON CONFLICT (organization_id, key_id) DO UPDATE SET
     created_at = excluded.created_at,
     expires_at = excluded.expires_at,
     revoked_at = excluded.revoked_at,
-    last_used_at = excluded.last_used_at
+    last_used_at = greatest(t.last_used_at, excluded.last_used_at)
 
 -- name: put_secret
 -- One without its key is not written, and another key's stays as it is: neither is counted.
@@ -130,12 +131,15 @@ ON CONFLICT (organization_id, api_key_id, operation, idempotency_key) DO UPDATE 
 WHERE t.created_at <= $9
 
 -- name: forget_replays
--- Those that another lane is forgetting too are left to it.
+-- Some of them, the oldest first; those that another lane is forgetting too are left to it. All at
+-- once could take longer than a statement may, and then none would ever go.
 DELETE FROM replays
 WHERE (organization_id, api_key_id, operation, idempotency_key) IN (
     SELECT organization_id, api_key_id, operation, idempotency_key
     FROM replays
     WHERE created_at < $1
+    ORDER BY created_at
+    LIMIT $2
     FOR UPDATE SKIP LOCKED
 )
 
