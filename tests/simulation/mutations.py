@@ -185,8 +185,8 @@ HOLDS_NOT_LOADED = Mutation(
 TRANSACTION_LEFT_OPEN = Mutation(
     "what PostgreSQL acknowledges was committed",
     "storage.postgres.lane",
-    "        await self._session.commit()\n",
-    "        pass\n",
+    "            await self.abandon()\n            raise\n        await self._session.commit()\n",
+    "            await self.abandon()\n            raise\n",
 )
 ON_POSTGRES = (
     ANSWERED_TOO_EARLY,
