@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tallystick.ledger.coalesce import AGAIN, Coalescer, Failed, Overloaded, Shared
+from tallystick.ledger.coalesce import AGAIN, Coalescer, Failed, Overloaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -215,58 +215,5 @@ def test_who_fails_alone_leaves_the_others_their_answers() -> None:
         answers = await asyncio.gather(*map(coalescer.submit, [1, 2, 3]), return_exceptions=True)
         assert (answers[0], answers[2]) == (-1, -3)
         assert isinstance(answers[1], ValueError)
-
-    asyncio.run(scenario())
-
-
-def test_who_asks_for_the_same_before_its_flight_leaves_has_the_same_future() -> None:
-    async def scenario() -> None:
-        airline = Airline()
-        shared = Shared(airline.fly)
-        first, other, again = shared.ask(1), shared.ask(2), shared.ask(1)
-        assert first is again
-        assert (await first, await other) == (-1, -2)
-        assert airline.flights == [[1, 2]]
-
-    asyncio.run(scenario())
-
-
-def test_who_asks_when_the_flight_has_left_is_answered_by_the_next() -> None:
-    """What that one reads may be older than the question."""
-
-    async def scenario() -> None:
-        airline = Airline()
-        airline.may_land.clear()
-        shared = Shared(airline.fly)
-        early = shared.ask(1)
-        await asyncio.sleep(0)
-        assert airline.flights == [[1]]
-        late = shared.ask(1)
-        assert late is not early
-        airline.may_land.set()
-        assert (await early, await late) == (-1, -1)
-        assert airline.flights == [[1], [1]]
-
-    asyncio.run(scenario())
-
-
-def test_all_who_share_a_future_hear_of_the_failure_of_their_item_alone() -> None:
-    async def scenario() -> None:
-        airline = Airline()
-        airline.refuses = lambda item: item == 2
-        shared = Shared(airline.fly)
-        asked = [shared.ask(item) for item in (1, 2, 2)]
-        found = await asyncio.gather(*asked, return_exceptions=True)
-        assert found[0] == -1
-        assert [type(each) for each in found[1:]] == [ValueError, ValueError]
-
-    asyncio.run(scenario())
-
-
-def test_nobody_is_given_a_future_that_was_given_up() -> None:
-    async def scenario() -> None:
-        shared = Shared(Airline().fly)
-        shared.ask(1).cancel()
-        assert await shared.ask(1) == -1
 
     asyncio.run(scenario())

@@ -160,35 +160,6 @@ class Coalescer(Generic[Item, Result]):
             self._weight += sum(weight for _, _, weight in again)
 
 
-class Shared(Generic[Item, Result]):
-    """Asks for things that many want at once: whoever wants the same, and whose flight has not left
-    yet, has the same future. Nobody may cancel it."""
-
-    def __init__(
-        self,
-        fly: Callable[[Sequence[Item]], Coroutine[None, None, Sequence[Result]]],
-        *,
-        is_final: Callable[[BaseException], bool] = lambda _: False,
-    ) -> None:
-        """`fly` answers each item in order."""
-        self._fly = fly
-        self._asked: dict[Item, asyncio.Future[Result]] = {}
-        self._coalescer: Coalescer[Item, Result] = Coalescer(self._take_off, is_final=is_final)
-
-    def ask(self, item: Item) -> asyncio.Future[Result]:
-        """Raises Overloaded where too much is asked for."""
-        found = self._asked.get(item)
-        if found is None or found.done():
-            found = self._asked[item] = self._coalescer.submit(item)
-        return found
-
-    async def _take_off(self, items: Sequence[Item]) -> Sequence[Result]:
-        for item in items:
-            # From here on it is too late to come along: what is read may be older than the asking.
-            self._asked.pop(item, None)
-        return await self._fly(items)
-
-
 def _fail(future: asyncio.Future[Result], error: BaseException) -> None:
     if future.done():
         return

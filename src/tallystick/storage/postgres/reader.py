@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from tallystick.ledger.coalesce import Shared
+from tallystick.ledger.coalesce import Coalescer
 from tallystick.ledger.lists import cursor_of, goes_newer
 from tallystick.ledger.ports import StatementRejected, UsageRecord
 from tallystick.ledger.reading import BalanceRow, Credential, UnknownCursor
@@ -114,17 +114,17 @@ class PostgresReader:
         self._hot = Connections(connect, most=2, seconds=limits.hot_seconds)
         self._objects = Connections(connect, most=limits.objects, seconds=limits.seconds)
         self._lists = Connections(connect, most=limits.lists, seconds=limits.seconds)
-        self._balances = Shared(self._read_balances, is_final=_is_final)
-        self._credentials = Shared(self._read_credentials, is_final=_is_final)
+        self._balances = Coalescer(self._read_balances, is_final=_is_final)
+        self._credentials = Coalescer(self._read_credentials, is_final=_is_final)
         self._prices = PriceCache()
 
     # ── coalesced ──
 
     def balance(self, organization_id: str) -> asyncio.Future[BalanceRow | None]:
-        return self._balances.ask(organization_id)
+        return self._balances.submit(organization_id)
 
     def credential(self, digest: bytes) -> asyncio.Future[Credential | None]:
-        return self._credentials.ask(digest)
+        return self._credentials.submit(digest)
 
     async def _read_balances(self, names: Sequence[str]) -> list[BalanceRow | None]:
         wanted = list(set(names))
