@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
 from tests.faults.sites import Site, running_site
+from tests.servers.postgres import Connection as DatabaseConnection
 from tests.servers.postgres import Postgres
+from tests.servers.postgres import connected as database_session
 from tests.sockets import USAGE, Answer, connected
 
-ORGANIZATIONS = 16
-TURNS = 20
+ORGANIZATIONS = 24
+TURNS = 4
+HELD_SECONDS = 1.0
+"""At most; a node puts off those who want an account that stays locked for longer than two."""
+_HOLD = "SELECT FROM accounts WHERE organization_id = $1 FOR UPDATE"
+_WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 @pytest.fixture
@@ -32,25 +41,36 @@ def test_no_batch_waits_for_one_that_waits_for_it(narrow_site: Site, durable: Po
         organization = node.organization(f"Organization {number}", allowance=1000)
         secrets[organization["id"]] = node.key(organization)
     told = durable.daemon.output.count("deadlock detected")
-    answers = asyncio.run(book_in_both_orders(narrow_site.urls, list(secrets.values())))
+    answers = asyncio.run(book_in_both_orders(narrow_site, secrets))
     assert [answer.status for answer in answers] == [201] * (2 * ORGANIZATIONS * TURNS)
     assert durable.daemon.output.count("deadlock detected") == told
     facts = narrow_site.facts()
     assert {len(facts[name].booked) for name in secrets} == {2 * TURNS}
 
 
-async def book_in_both_orders(urls: Sequence[str], secrets: Sequence[str]) -> list[Answer]:
-    shares = [book_in_order(urls[0], secrets, "a"), book_in_order(urls[1], secrets[::-1], "b")]
-    return [answer for share in await asyncio.gather(*shares) for answer in share]
-
-
-async def book_in_order(url: str, secrets: Sequence[str], name: str) -> list[Answer]:
-    """Sends an event for each organization, in this order and all at once, again and again."""
+async def book_in_both_orders(site: Site, secrets: Mapping[str, str]) -> list[Answer]:
+    """While somebody has the account in the middle, so that whoever waits for it with other locks
+    in hand, in an order of its own, meets the other node."""
+    names = sorted(secrets)
     answers: list[Answer] = []
-    async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(connected(url, each)) for each in secrets]
+    async with database_session(site.operator.place) as holder, AsyncExitStack() as stack:
+        first, second = [
+            [await stack.enter_async_context(connected(url, secrets[each])) for each in order]
+            for url, order in zip(site.urls, (names, names[::-1]), strict=True)
+        ]
         for turn in range(TURNS):
-            for client in clients:
-                await client.send("POST", USAGE, {"id": f"{name}-{turn}", "credits": 1})
-            answers += [await client.receive() for client in clients]
+            async with holder.transaction():
+                await holder.execute(_HOLD, names[len(names) // 2])
+                for name, clients in (("a", first), ("b", second)):
+                    for client in clients:
+                        await client.send("POST", USAGE, {"id": f"{name}-{turn}", "credits": 1})
+                await both_wait(holder)
+            answers += [await client.receive() for client in (*first, *second)]
     return answers
+
+
+async def both_wait(holder: DatabaseConnection) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HELD_SECONDS):
+            while await holder.fetchval(_WAITING) < 2:
+                pass

@@ -13,7 +13,9 @@ from tallystick.storage import queries
 from tallystick.storage.migrate import migrate
 from tallystick.storage.queries import load_statements, parse, sql_folder
 
-FILES = ("audit", "connection", "lane", "migrate", "prices", "reader", "requests", "usage")
+FILES = (
+    *("audit", "connection", "lane", "migrate", "prices", "reader", "requests", "transfer", "usage"),
+)
 # No table: rows of a function, or of a subquery, whose own plan stands beside.
 MADE_ON_THE_WAY = re.compile(r"VIRTUAL TABLE|\(subquery-\d+\)")
 NO_PLAN = re.compile(r"(?:BEGIN|COMMIT|ROLLBACK|PRAGMA|CREATE)\b")
@@ -25,9 +27,13 @@ PLANNED = sorted(name for name, text in STATEMENTS.items() if not NO_PLAN.match(
 MAY_SCAN = {"ping", "history", "count_tables", "dump_schema", "known_meters", "book_state"}
 # A verifier reads whole tables: that is its work.
 MAY_SCAN |= {"audit_events", "audit_organizations", "audit_prices", "audit_schema", "audit_total"}
+# A transfer reads whole tables too: these for all organizations at once.
+MAY_SCAN |= {"copy_usage_events", "copy_replays", "copy_prices", "copy_price_ends"}
 # Groupings in which no index lies; what they sort is a stretch of days, or what a period has of
 # meters, teamspaces and keys.
 MAY_SORT = {"read_days_by_any", "read_quarters_by_any", "usage_of_period"}
+# The secrets of one organization.
+MAY_SORT |= {"copy_key_directory"}
 
 
 def plan_of(name: str) -> list[str]:
@@ -66,7 +72,7 @@ def _texts_in(folder: Path) -> set[str]:
 
 def _is_named(name: str, texts: set[str]) -> bool:
     """In full; or by its last part, where lists put names together from parts."""
-    part = re.sub(r"^position_of_|_(?:older|newer)$", "", name)
+    part = re.sub(r"^position_of_|^copy_|_(?:older|newer)$", "", name)
     return name in texts or (part != name and any(part.endswith(text) for text in texts if text))
 
 
