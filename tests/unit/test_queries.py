@@ -14,7 +14,8 @@ from tallystick.storage.migrate import migrate
 from tallystick.storage.queries import load_statements, parse, sql_folder
 
 FILES = (
-    *("audit", "connection", "lane", "migrate", "prices", "reader", "requests", "transfer", "usage"),
+    *("audit", "connection", "lane", "migrate", "prices", "reader", "requests"),
+    *("transfer", "usage"),
 )
 # No table: rows of a function, or of a subquery, whose own plan stands beside.
 MADE_ON_THE_WAY = re.compile(r"VIRTUAL TABLE|\(subquery-\d+\)")
