@@ -30,6 +30,7 @@ from tallystick.domain.grants import Drawn, Grant, GrantKind, GrantStatus
 from tallystick.domain.plans import Plan
 from tallystick.domain.replay import Standing
 from tallystick.ledger.ports import PeriodRow, Replay, ReplayKey
+from tallystick.ledger.reading import Credential
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -309,6 +310,16 @@ def key_row(key: ApiKey) -> Row:
 
 def secret_from(row: Sequence[Any]) -> Secret:
     return Secret(hash=row[0], organization_id=row[1] or None, key_id=row[2], expires_at=row[3])
+
+
+def credential_from(row: Sequence[Any]) -> Credential:
+    """A secret with its key, and the key's organization and teamspace, where it has any."""
+    return Credential(
+        secret_from(row[:4]),
+        key_from(row[4:15]),
+        None if row[15] is None else organization_from(row[15:23]),
+        None if row[23] is None else teamspace_from(row[23:30]),
+    )
 
 
 def secret_row(secret: Secret) -> Row:

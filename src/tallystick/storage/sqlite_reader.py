@@ -18,7 +18,7 @@ sequence (see `sqlite_entries`).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import apsw
 
@@ -27,6 +27,7 @@ from tallystick.ledger.ports import UsageRecord
 from tallystick.ledger.reading import BalanceRow, Credential, UnknownCursor
 from tallystick.storage import rows
 from tallystick.storage.hold_rows import hold_from
+from tallystick.storage.lists import AFTER_ALL, BEFORE_ALL, List, Lists
 from tallystick.storage.price_rows import price_from
 from tallystick.storage.queries import load_statements
 from tallystick.storage.sqlite_entries import EntrySearch
@@ -54,37 +55,14 @@ if TYPE_CHECKING:
     from tallystick.ledger.refused import RefusedRequest
     from tallystick.ledger.statements import PeriodRecord
     from tallystick.storage.balances import Balances
+    from tallystick.storage.lists import Position
 
 T = TypeVar("T")
 
 _SQL: Final = load_statements("sqlite", "lane", "reader", "prices", "usage")
 _BALANCE: Final = _SQL["read_balance"]
 _CREDENTIAL: Final = _SQL["read_credential"]
-_LAST: Final = (1 << 63) - 1
-_BEFORE_ALL: Final = (-_LAST, "")
-_AFTER_ALL: Final = (_LAST, "")
-
-
-class _List(NamedTuple):
-    """The statements of a list, and how its rows are read."""
-
-    position: str
-    older: str
-    newer: str
-    read: Callable[[Sequence[Any]], Any]
-
-
-def _list(one: str, many: str, read: Callable[[Sequence[Any]], Any]) -> _List:
-    return _List(_SQL[f"position_of_{one}"], _SQL[f"{many}_older"], _SQL[f"{many}_newer"], read)
-
-
-_ORGANIZATIONS: Final = _list("organization", "organizations", rows.organization_from)
-_TEAMSPACES: Final = _list("teamspace", "teamspaces", rows.teamspace_from)
-_KEYS: Final = _list("key", "keys", rows.key_from)
-_GRANTS: Final = _list("grant", "grants", rows.grant_from)
-_HOLDS: Final = _list("hold", "holds", hold_from)
-_HOLDS_OF_STATUS: Final = _list("hold", "holds_of_status", hold_from)
-_PRICES: Final = _list("price", "prices", price_from)
+_LISTS: Final = Lists(_SQL)
 
 
 class SqliteReader:
@@ -126,7 +104,7 @@ class SqliteReader:
             found = self._at_once.execute(_CREDENTIAL, (digest,)).fetchall()
         except apsw.Error as error:
             raise translate(error) from error
-        return _credential_from(found[0]) if found else None
+        return rows.credential_from(found[0]) if found else None
 
     async def account(self, organization_id: str) -> Account | None:
         with translating():
@@ -153,19 +131,19 @@ class SqliteReader:
         return None if row is None else rows.key_from(row)
 
     async def organizations(self, page: Page) -> list[Organization]:
-        return await self._page(_ORGANIZATIONS, "", page)
+        return await self._page(_LISTS.organizations, "", page)
 
     async def teamspaces(self, organization_id: str, page: Page) -> list[Teamspace]:
-        return await self._page(_TEAMSPACES, organization_id, page)
+        return await self._page(_LISTS.teamspaces, organization_id, page)
 
     async def keys(self, organization_id: str | None, page: Page) -> list[ApiKey]:
-        return await self._page(_KEYS, rows.scope_of(organization_id), page)
+        return await self._page(_LISTS.keys, rows.scope_of(organization_id), page)
 
     async def grants(
         self, organization_id: str, page: Page, up_to: int | None = None
     ) -> list[Grant]:
-        beyond = _AFTER_ALL if up_to is None else (up_to + 1, "")
-        found = await self._page(_GRANTS, organization_id, page, beyond)
+        beyond = AFTER_ALL if up_to is None else (up_to + 1, "")
+        found = await self._page(_LISTS.grants, organization_id, page, beyond)
         return [grant for grant in found if up_to is None or grant.issued <= up_to]
 
     async def entries(
@@ -189,8 +167,8 @@ class SqliteReader:
         self, organization_id: str, page: Page, status: HoldStatus | None
     ) -> list[Hold]:
         if status is None:
-            return await self._page(_HOLDS, organization_id, page)
-        return await self._page(_HOLDS_OF_STATUS, organization_id, page, more=(status,))
+            return await self._page(_LISTS.holds, organization_id, page)
+        return await self._page(_LISTS.holds_of_status, organization_id, page, more=(status,))
 
     async def event(self, organization_id: str, event_id: str) -> Entry | None:
         sequence = self._row("sequence_of_event", organization_id, event_id)
@@ -224,7 +202,7 @@ class SqliteReader:
         return None if row is None else price_from(row)
 
     async def prices(self, page: Page) -> list[Price]:
-        return await self._page(_PRICES, "", page)
+        return await self._page(_LISTS.prices, "", page)
 
     async def usage_event(self, organization_id: str, event_id: str) -> UsageRecord | None:
         found = await self._slow_rows("read_usage_event", organization_id, event_id)
@@ -274,10 +252,10 @@ class SqliteReader:
 
     async def _page(
         self,
-        kind: _List,
+        kind: List,
         scope: str,
         page: Page,
-        beyond: tuple[int, str] = _AFTER_ALL,
+        beyond: Position = AFTER_ALL,
         more: tuple[object, ...] = (),
     ) -> list[Any]:
         return await self._slowly(lambda: _page(self._in_thread, kind, scope, page, beyond, more))
@@ -287,21 +265,12 @@ class SqliteReader:
             return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 
 
-def _credential_from(row: Sequence[Any]) -> Credential:
-    return Credential(
-        rows.secret_from(row[:4]),
-        rows.key_from(row[4:15]),
-        None if row[15] is None else rows.organization_from(row[15:23]),
-        None if row[23] is None else rows.teamspace_from(row[23:30]),
-    )
-
-
 def _page(
     connection: apsw.Connection,
-    kind: _List,
+    kind: List,
     scope: str,
     page: Page,
-    beyond: tuple[int, str],
+    beyond: Position,
     more: tuple[object, ...],
 ) -> list[Any]:
     """One page of a list that ends before `beyond`, as far as walking towards older ones goes.
@@ -309,7 +278,7 @@ def _page(
     `more` is what the list's statements ask beside.
     """
     towards_newer = goes_newer(page)
-    start: tuple[int, str] = _BEFORE_ALL if towards_newer else beyond
+    start: Position = BEFORE_ALL if towards_newer else beyond
     cursor = cursor_of(page)
     if cursor is not None:
         found: list[Any] = connection.execute(kind.position, (scope, cursor)).fetchall()

@@ -28,6 +28,7 @@ from tallystick.ledger.ports import StatementRejected, UsageRecord
 from tallystick.ledger.reading import BalanceRow, Credential, UnknownCursor
 from tallystick.storage import rows
 from tallystick.storage.hold_rows import hold_from
+from tallystick.storage.lists import AFTER_ALL, BEFORE_ALL, List, Lists
 from tallystick.storage.postgres.accounts import read_account
 from tallystick.storage.postgres.connections import Connections
 from tallystick.storage.postgres.entries import search_entries
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from tallystick.ledger.reading import EntryFilter, History, Page
     from tallystick.ledger.refused import RefusedRequest
     from tallystick.ledger.statements import PeriodRecord
+    from tallystick.storage.lists import Position
     from tallystick.storage.postgres.clock import DatabaseClock
     from tallystick.storage.postgres.connections import Connect, Connection
 
@@ -61,31 +63,7 @@ T = TypeVar("T")
 _SQL: Final = load_statements("postgres", "reader", "lists", "entries", "prices", "usage")
 _BALANCES: Final = _SQL["read_balances"]
 _CREDENTIALS: Final = _SQL["read_credentials"]
-_LAST: Final = (1 << 63) - 1
-_BEFORE_ALL: Final = (-_LAST, "")
-_AFTER_ALL: Final = (_LAST, "")
-
-
-class _List(NamedTuple):
-    """The statements of a list, and how its rows are read."""
-
-    position: str
-    older: str
-    newer: str
-    read: Callable[[Sequence[Any]], Any]
-
-
-def _list(one: str, many: str, read: Callable[[Sequence[Any]], Any]) -> _List:
-    return _List(_SQL[f"position_of_{one}"], _SQL[f"{many}_older"], _SQL[f"{many}_newer"], read)
-
-
-_ORGANIZATIONS: Final = _list("organization", "organizations", rows.organization_from)
-_TEAMSPACES: Final = _list("teamspace", "teamspaces", rows.teamspace_from)
-_KEYS: Final = _list("key", "keys", rows.key_from)
-_GRANTS: Final = _list("grant", "grants", rows.grant_from)
-_HOLDS: Final = _list("hold", "holds", hold_from)
-_HOLDS_OF_STATUS: Final = _list("hold", "holds_of_status", hold_from)
-_PRICES: Final = _list("price", "prices", price_from)
+_LISTS: Final = Lists(_SQL)
 
 
 class ReadingLimits(NamedTuple):
@@ -137,7 +115,7 @@ class PostgresReader:
     async def _read_credentials(self, digests: Sequence[bytes]) -> list[Credential | None]:
         wanted = list(set(digests))
         found = await self._hot.run(lambda connection: connection.fetch(_CREDENTIALS, wanted))
-        credentials = {row[0]: _credential_from(row) for row in found}
+        credentials = {row[0]: rows.credential_from(row) for row in found}
         return [credentials.get(digest) for digest in digests]
 
     # ── objects ──
@@ -204,30 +182,30 @@ class PostgresReader:
     # ── lists and sums ──
 
     async def organizations(self, page: Page) -> list[Organization]:
-        return await self._page(_ORGANIZATIONS, "", page)
+        return await self._page(_LISTS.organizations, "", page)
 
     async def teamspaces(self, organization_id: str, page: Page) -> list[Teamspace]:
-        return await self._page(_TEAMSPACES, organization_id, page)
+        return await self._page(_LISTS.teamspaces, organization_id, page)
 
     async def keys(self, organization_id: str | None, page: Page) -> list[ApiKey]:
-        return await self._page(_KEYS, rows.scope_of(organization_id), page)
+        return await self._page(_LISTS.keys, rows.scope_of(organization_id), page)
 
     async def grants(
         self, organization_id: str, page: Page, up_to: int | None = None
     ) -> list[Grant]:
-        beyond = _AFTER_ALL if up_to is None else (up_to + 1, "")
-        found = await self._page(_GRANTS, organization_id, page, beyond)
+        beyond = AFTER_ALL if up_to is None else (up_to + 1, "")
+        found = await self._page(_LISTS.grants, organization_id, page, beyond)
         return [grant for grant in found if up_to is None or grant.issued <= up_to]
 
     async def holds(
         self, organization_id: str, page: Page, status: HoldStatus | None
     ) -> list[Hold]:
         if status is None:
-            return await self._page(_HOLDS, organization_id, page)
-        return await self._page(_HOLDS_OF_STATUS, organization_id, page, more=(status,))
+            return await self._page(_LISTS.holds, organization_id, page)
+        return await self._page(_LISTS.holds_of_status, organization_id, page, more=(status,))
 
     async def prices(self, page: Page) -> list[Price]:
-        return await self._page(_PRICES, "", page)
+        return await self._page(_LISTS.prices, "", page)
 
     async def entries(
         self, organization_id: str, page: Page, where: EntryFilter, up_to: int | None = None
@@ -285,10 +263,10 @@ class PostgresReader:
 
     async def _page(
         self,
-        kind: _List,
+        kind: List,
         scope: str,
         page: Page,
-        beyond: tuple[int, str] = _AFTER_ALL,
+        beyond: Position = AFTER_ALL,
         more: tuple[object, ...] = (),
     ) -> list[Any]:
         return await self._lists.run(
@@ -311,21 +289,12 @@ def _is_final(error: BaseException) -> bool:
     return not isinstance(error, StatementRejected)
 
 
-def _credential_from(row: Sequence[Any]) -> Credential:
-    return Credential(
-        rows.secret_from(row[:4]),
-        rows.key_from(row[4:15]),
-        None if row[15] is None else rows.organization_from(row[15:23]),
-        None if row[23] is None else rows.teamspace_from(row[23:30]),
-    )
-
-
 async def _read_page(
     connection: Connection,
-    kind: _List,
+    kind: List,
     scope: str,
     page: Page,
-    beyond: tuple[int, str],
+    beyond: Position,
     more: tuple[object, ...],
 ) -> list[Any]:
     """One page of a list that ends before `beyond`, as far as walking towards older ones goes.
@@ -333,7 +302,7 @@ async def _read_page(
     `more` is what the list's statements ask beside.
     """
     towards_newer = goes_newer(page)
-    start: tuple[int, str] = _BEFORE_ALL if towards_newer else beyond
+    start: Position = BEFORE_ALL if towards_newer else beyond
     cursor = cursor_of(page)
     if cursor is not None:
         position = await connection.fetchval(kind.position, scope, cursor)
